@@ -424,7 +424,7 @@ def of_generations(case: Case, base: Path) -> str:
 
 
 def _stated(said: Description) -> str:
-    values = {name: str(value).translate({0x2028: " ", 0x85: " "}) for name, value in said.said.items()}
+    values = {name: str(value).translate({0x2028: " ", 0x85: " "}) for name, value in said.fields.items()}
     return ", ".join(f"{name.replace('_', ' ')} “{value}”" for name, value in values.items())
 
 

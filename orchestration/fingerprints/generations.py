@@ -284,12 +284,12 @@ class _Reading:
 
 def _said(found: FoundGeneration, said: Description) -> dict[str, object]:
     """Return the stored columns of what is said of a generation."""
-    seed = said.said.get("seed")
+    seed = said.fields.get("seed")
     return {
         "generation_id": found.generation_id,
         "source": found.generation.source,
         "path": found.generation.path,
-        **{name: said.said.get(name) for name in ("model", "prompt", "negative_prompt", "sampler", "steps")},
+        **{name: said.fields.get(name) for name in ("model", "prompt", "negative_prompt", "sampler", "steps")},
         "seed_number": None if seed is None else Decimal(seed),
         "described_by": said.described_by,
         "stated_otherwise": list(said.stated_otherwise),

@@ -14,7 +14,7 @@ import duckdb
 from orchestration.reports.cases import value_text
 from orchestration.reports.page_data import text
 from orchestration.review.queues import Item
-from orchestration.warehouse.queries import query
+from orchestration.warehouse.queries import fetch_rows, query
 from transforms.hashing.likeness import TurnedHash, likeness
 from transforms.readable import count
 from transforms.reports.page import VERDICTS, link
@@ -102,9 +102,7 @@ def _evidence(con: duckdb.DuckDBPyConnection, item: Item) -> Mapping[str, Any]:
 
 
 def _fetched(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> list[dict[str, Any]]:
-    cursor = con.execute(query(f"review/{name}"), values)
-    columns = [column[0] for column in cursor.description or ()]
-    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return fetch_rows(con.execute(query(f"review/{name}"), values))
 
 
 def _pictures(
