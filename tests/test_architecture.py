@@ -266,6 +266,19 @@ def test_files_that_a_guide_names_exist(page: str) -> None:
     assert sorted(each for each in linked if not (ROOT / page).parent.joinpath(each).exists()) == []
 
 
+def test_files_that_a_module_names_exist() -> None:
+    """A docstring names a file from the root, from its layer, or from its package or the one around it."""
+    named, lost = 0, []
+    for source in sources():
+        folder = (ROOT / source.path).parent
+        places = ROOT, ROOT / "orchestration", ROOT / "transforms", folder, folder.parent
+        for name in re.findall(r"`([\w/]+/\w+\.(?:py|sql))`", ast.get_docstring(source.tree) or ""):
+            named += 1
+            if not any((place / name).exists() for place in places):
+                lost.append(f"{source.path}: {name}")
+    assert lost == [] and named > 500
+
+
 @pytest.mark.parametrize(
     "question",
     [
