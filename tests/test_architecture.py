@@ -8,6 +8,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -248,12 +249,21 @@ def test_packages_import_each_other_as_the_contracts_say() -> None:
     assert "ignore_imports" not in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
-def test_the_diagram_of_imports_has_every_package() -> None:
+def test_the_diagram_of_imports_is_that_of_the_contracts() -> None:
     text = (ROOT / "docs/explanation/architecture.md").read_text("utf-8")
     [diagram] = re.findall(r"^```text\n(raisonne/.*?)^```", text, re.MULTILINE | re.DOTALL)
     inside = [path for top in ("orchestration", "transforms") for path in (ROOT / top).iterdir()]
     packages = {path.stem for path in inside if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert packages - {"__init__"} - set(re.findall(r"\w+", diagram)) == set()
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = {each["containers"][0]: each["layers"] for each in contracts if each["type"] == "layers"}
+    head, *lines = diagram.partition("\n\n")[2].splitlines()
+    at = head.index("transforms/")
+    drawn = {
+        "orchestration": [re.split(r"\s{2,}", line[:at].strip())[0] for line in lines],
+        "transforms": [line[at:].strip() for line in lines if line[at:].strip()],
+    }
+    assert drawn == {name: [layer.replace("|", "·") for layer in each] for name, each in layers.items()}
 
 
 @pytest.mark.parametrize("page", ["docs/explanation/architecture.md", "CONTRIBUTING.md"])
