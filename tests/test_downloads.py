@@ -41,9 +41,9 @@ from orchestration.settings import Settings
 from orchestration.settings.inputs import Dataset
 from tests.conftest import ROOT, Landing, encoded, picture
 from tests.late_import import LateImport
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import LandingFile, find_shards
+from transforms.storage.file_limits import ByteLimits
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("img2dataset") is None, reason="img2dataset is not installed; pip install .[download]"

@@ -25,10 +25,10 @@ from orchestration.settings.inputs import Recall
 from orchestration.settings.sections import Policies
 from orchestration.warehouse.queries import query
 from transforms.catalog import opt_outs
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.opt_outs import KINDS, OptOutEntry, OptOutListError
 from transforms.hashing.hashes import file_sha256
 from transforms.readable import count
+from transforms.storage.file_limits import ByteLimits
 
 CODE = 2  # raise when the same lists would match other rows
 _BATCH = 50_000

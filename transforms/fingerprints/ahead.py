@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
 
-from transforms.catalog.byte_limits import ByteLimits
+from transforms.storage.file_limits import ByteLimits
 
 
 @dataclass(frozen=True)

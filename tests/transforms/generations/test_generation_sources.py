@@ -15,7 +15,6 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from orchestration.warehouse.queries import query
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.generations import addresses, archives, tables
 from transforms.generations.addresses import open_member
@@ -24,6 +23,7 @@ from transforms.generations.descriptions import description
 from transforms.generations.generation import FoundGeneration, GenerationsError, Location
 from transforms.generations.sources import find
 from transforms.generations.statements import Description, PictureStatement
+from transforms.storage.file_limits import ByteLimits
 
 MOST = 1 << 20
 
