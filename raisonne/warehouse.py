@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import lance
 
     from orchestration.provenance.meaning.finder import Finder
+    from transforms.encoders import Encoder
 
 type Image = str | Path | bytes | Pixels
 """A path, the bytes of a file, or pixels as uint8 of shape (height, width, 3)."""
@@ -117,6 +118,8 @@ class Warehouse:
 
     def nearest(self, image: Image | Vector, k: int = 10) -> duckdb.DuckDBPyRelation:
         """Return the training rows whose copy embeddings are nearest, with their cosine. Compares every vector.
+
+        The first picture loads the encoder; later ones do without.
 
         Args:
             image: An image, or a vector of the copy encoder, of shape (d,).
@@ -236,8 +239,14 @@ class Warehouse:
     def _vector(self, image: Image | Vector) -> npt.NDArray[np.float32]:
         if not isinstance(image, str | Path | bytes) and np.ndim(image) == 1:
             return np.asarray(image, np.float32)
-        from transforms import encoders
         from transforms.fingerprints import embeddings
+
+        return embeddings.embed(self._encoder, [self._pixels(image)])[0]
+
+    @cached_property
+    def _encoder(self) -> "Encoder":
+        """The copy encoder, loaded once. Raises EncoderUnavailable, or EncoderMismatch if it is not the warehouse's."""
+        from transforms import encoders
 
         name = self._settings.encoders.by_purpose.get("copy")
         if name is None:
@@ -249,7 +258,7 @@ class Warehouse:
                 f"the settings name {encoder.id}, the warehouse holds vectors of {', '.join(stored) or 'none'}; "
                 "open it by its raisonne.toml"
             )
-        return embeddings.embed(encoder, [self._pixels(image)])[0]
+        return encoder
 
     def _pixels(self, image: Image | Vector) -> Pixels:
         if isinstance(image, str | Path | bytes):
