@@ -35,8 +35,8 @@ _LEAST = 1 << 17  # hashes joined at once, however little memory there is
 
 
 @dataclass
-class Asked:
-    """What is looked for, each by the number of its entry.
+class ListedHashes:
+    """The hashes that opt-out lists name, each by the number of its entry.
 
     Attributes:
         digests: Entries by the SHA-256 of bytes or of pixels.
@@ -113,7 +113,7 @@ def name_of(path: Path, place: str) -> str:
     return plain(path.relative_to(folder).as_posix() if folder.is_dir() else path.name)
 
 
-def hits(facts: Facts, asked: Asked, quality: int, memory: int) -> Iterator[pa.Table]:
+def hits(facts: Facts, asked: ListedHashes, quality: int, memory: int) -> Iterator[pa.Table]:
     """Yield the rows that show what is asked for, as tables of HIT; a row and an entry may come several times.
 
     Args:
@@ -140,7 +140,7 @@ def hits(facts: Facts, asked: Asked, quality: int, memory: int) -> Iterator[pa.T
     yield from _near(held, hashes, asked)
 
 
-def _equal(rows: pa.RecordBatch, column: str, asked: Asked) -> Iterator[pa.Table]:
+def _equal(rows: pa.RecordBatch, column: str, asked: ListedHashes) -> Iterator[pa.Table]:
     pairs = [
         (entry, sample_id)
         for sample_id, digest in zip(rows.column("sample_id").to_pylist(), rows.column(column).to_pylist(), strict=True)
@@ -152,7 +152,7 @@ def _equal(rows: pa.RecordBatch, column: str, asked: Asked) -> Iterator[pa.Table
         yield pa.table([entries, ids, [method] * len(pairs), [0] * len(pairs)], schema=HIT)
 
 
-def _near(held: Sequence[pa.RecordBatch], hashes: npt.NDArray[np.uint8], asked: Asked) -> Iterator[pa.Table]:
+def _near(held: Sequence[pa.RecordBatch], hashes: npt.NDArray[np.uint8], asked: ListedHashes) -> Iterator[pa.Table]:
     if not len(hashes) or not held:
         return
     rows = pa.Table.from_batches(held).combine_chunks()
