@@ -30,8 +30,6 @@ from transforms.storage.stores import plain
 
 HIT = pa.schema({"entry": pa.int64(), "sample_id": pa.uint64(), "method": pa.string(), "distance": pa.int32()})
 _COLUMNS = ("sample_id", "sha256", "pixel_sha256", "pdq", "pdq_quality")
-_JOINED = 104  # bytes a hash while it is joined
-_LEAST = 1 << 17  # hashes joined at once, however little memory there is
 
 
 @dataclass
@@ -126,7 +124,7 @@ def hits(facts: Facts, asked: ListedHashes, quality: int, memory: int) -> Iterat
         pa.array(list(asked.digests), pa.binary(digest_arrays.BYTES)),
         np.array(asked.hashes, np.uint8).reshape(-1, 32),
     )
-    at_once, held, rows = max(_LEAST, memory // _JOINED), list[pa.RecordBatch](), 0
+    at_once, held, rows = join.at_once(memory), list[pa.RecordBatch](), 0
     scanned = facts["image_fingerprints"].scan(_COLUMNS, f"status <> '{FAILED}'")
     for batch in track(scanned, "comparing with listed pictures", None, len):
         for method in ("sha256", "pixel_sha256") if len(wanted) else ():

@@ -25,6 +25,14 @@ from transforms.joins.hamming.workers import Workers
 from transforms.joins.progress import Progress, untold
 
 BATCH = 1_000_000
+HELD = 104
+"""Bytes a hash while it is joined in memory, the copy of one that is picked from others included."""
+_LEAST = 1 << 17  # hashes joined at once, however little memory there is
+
+
+def at_once(memory: int) -> int:
+    """Return how many hashes may be joined at once within a number of bytes; never so few that joins take most time."""
+    return max(_LEAST, memory // HELD)
 
 
 @dataclass(frozen=True)
