@@ -58,12 +58,11 @@ from transforms.matches.search import scores
 from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
 
-STATE_CODE = 6  # raise when the same fingerprints would give other matches
+STATE_CODE = 6  # raise when the same fingerprints would give other matches, and whenever ALTERATION_CODE is raised
 _READ = ("generation_fingerprints", "generation_embeddings", "prompt_candidates")
 CODE = 4  # raise when two pictures would be laid over each other, or confirmed, otherwise
-ALTERATION_CODE = (
-    2  # raise when an altered copy would be measured otherwise: pairs that pixels refuse are compared again
-)
+# Raise when an altered copy would be measured otherwise: pairs that pixels refuse are compared again.
+ALTERATION_CODE = 2
 _BEFORE_PLACING = 1  # the code of releases that laid fewer pictures edge on edge; what many matches placed is as it was
 _LATER = {"moved"}  # measurements without which an outcome is current, except where `_is_current` asks for them
 _AT_ONCE = 512  # generations
