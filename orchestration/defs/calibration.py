@@ -11,7 +11,6 @@ import numpy as np
 from orchestration.duplicates.members import clusters_digest
 from orchestration.duplicates.pixel_comparisons import PixelComparisons, failures
 from orchestration.facts import Facts
-from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import PixelRecipes
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.notes import fingerprint_versions
@@ -21,7 +20,6 @@ from orchestration.matches import calibration
 from orchestration.matches import generation_backgrounds as backgrounds
 from orchestration.matches import null_scores as scores
 from orchestration.matches.calibration import CalibrationReader, LeftOut, held_out_paths
-from orchestration.matches.search import read_search
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
@@ -91,17 +89,6 @@ def _report(facts: Facts, context: dg.AssetExecutionContext, failed: int = 0) ->
 @explained
 def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Best scores of each generation against a sample of training pictures: what it has in common with many."""
-    facts, size = warehouse.facts, warehouse.settings.limits.null_sample
-    table, generations = facts["generation_backgrounds"], facts["generation_fingerprints"]
-    training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
-    made_by = recipe("background state", scores.CODE, training, generations.version, size, warehouse.views)
-    scored = 0
-    if table.recipe != made_by:
-        readable = generations.dataset().count_rows(filter="status <> 'failed'")
-        if (encoder := warehouse.copy_encoder) and readable:
-            searched = read_search(facts, encoder, warehouse.views, warehouse.settings, readable)
-            scored = backgrounds.update(searched, size)
-        else:
-            table.clear()
-        table.note_recipe(made_by)
+    facts = warehouse.facts
+    scored = backgrounds.update(facts, warehouse.copy_encoder, warehouse.views, warehouse.settings)
     return asset_metadata.fact_result(facts, "generation_backgrounds", {"scored now": scored})
