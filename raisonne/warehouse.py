@@ -31,18 +31,11 @@ if TYPE_CHECKING:
     import lance
 
     from orchestration.provenance.meaning.finder import Finder
+    from transforms.encoders import Encoder
 
 type Image = str | Path | bytes | Pixels
 """A path, the bytes of a file, or pixels as uint8 of shape (height, width, 3)."""
 type Vector = Sequence[float] | npt.NDArray[np.floating]
-_NEAREST = """
-select hits.sample_id, hits.cosine, dataset, url, caption, license, recalled, duplicate_count
-from hits
-join catalog.samples using (sample_id)
-left join duplicates.clusters using (sample_id)
-left join duplicates.counts using (cluster_id)
-order by cosine desc, hits.sample_id
-"""
 _EMBEDDINGS = "select lance_versions['copy_embeddings'] from warehouse.versions order by version desc limit 1"
 _ENCODERS = "select encoders from warehouse.versions order by version desc limit 1"
 
@@ -126,6 +119,8 @@ class Warehouse:
     def nearest(self, image: Image | Vector, k: int = 10) -> duckdb.DuckDBPyRelation:
         """Return the training rows whose copy embeddings are nearest, with their cosine. Compares every vector.
 
+        The first picture loads the encoder; later ones do without.
+
         Args:
             image: An image, or a vector of the copy encoder, of shape (d,).
             k: Count of rows.
@@ -142,7 +137,7 @@ class Warehouse:
         asked = {"column": "vector", "q": vector, "k": k, "metric": "cosine", "use_index": False}
         found = table.to_table(columns=["sample_id"], nearest=asked)
         hits = pa.table({"sample_id": found["sample_id"], "cosine": 1 - found["_distance"].to_numpy()})
-        return self.connection.from_arrow(hits).query("hits", _NEAREST)
+        return self.connection.from_arrow(hits).query("hits", query("find/nearest"))
 
     def find(self, asked: Image | Vector, k: int = 20, where: str | None = None) -> duckdb.DuckDBPyRelation:
         """Return the training rows nearest in meaning to words or to a picture, one of each cluster, nearest first.
@@ -244,8 +239,14 @@ class Warehouse:
     def _vector(self, image: Image | Vector) -> npt.NDArray[np.float32]:
         if not isinstance(image, str | Path | bytes) and np.ndim(image) == 1:
             return np.asarray(image, np.float32)
-        from transforms import encoders
         from transforms.fingerprints import embeddings
+
+        return embeddings.embed(self._encoder, [self._pixels(image)])[0]
+
+    @cached_property
+    def _encoder(self) -> "Encoder":
+        """The copy encoder, loaded once. Raises EncoderUnavailable, or EncoderMismatch if it is not the warehouse's."""
+        from transforms import encoders
 
         name = self._settings.encoders.by_purpose.get("copy")
         if name is None:
@@ -257,7 +258,7 @@ class Warehouse:
                 f"the settings name {encoder.id}, the warehouse holds vectors of {', '.join(stored) or 'none'}; "
                 "open it by its raisonne.toml"
             )
-        return embeddings.embed(encoder, [self._pixels(image)])[0]
+        return encoder
 
     def _pixels(self, image: Image | Vector) -> Pixels:
         if isinstance(image, str | Path | bytes):

@@ -19,7 +19,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.conftest import ROOT, add, encoded, picture
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.catalog.metadata import inspect
 from transforms.dumps import implied_metadata
@@ -32,6 +31,7 @@ from transforms.generations import addresses, sources
 from transforms.generations.descriptions import description
 from transforms.generations.generation import GenerationsError
 from transforms.generations.statements import Description
+from transforms.storage.file_limits import ByteLimits
 
 PAGE = ROOT / "docs" / "reference" / "files.md"
 _HEAD = """\
@@ -424,7 +424,7 @@ def of_generations(case: Case, base: Path) -> str:
 
 
 def _stated(said: Description) -> str:
-    values = {name: str(value).translate({0x2028: " ", 0x85: " "}) for name, value in said.said.items()}
+    values = {name: str(value).translate({0x2028: " ", 0x85: " "}) for name, value in said.fields.items()}
     return ", ".join(f"{name.replace('_', ' ')} “{value}”" for name, value in values.items())
 
 

@@ -27,7 +27,6 @@ from PIL import Image, PngImagePlugin
 
 from tests import bundles
 from transforms.catalog import metadata, opt_outs
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.catalog.opt_outs import OptOutListError
 from transforms.encoders import EncoderMismatch
@@ -37,6 +36,7 @@ from transforms.generations.generation import GenerationsError
 from transforms.guard import BundleError, Guard
 from transforms.guard.bundle import MANIFEST, manifest_digest
 from transforms.pictures.formats import FORMATS
+from transforms.storage.file_limits import ByteLimits
 
 _RULES = Rules(1_000_000, 1 << 22, 50)
 _LIMITS = ByteLimits(text=1 << 16, record=1 << 20, batch=64 << 20, file=1 << 28)

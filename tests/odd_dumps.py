@@ -31,7 +31,6 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from tests import mutated
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.catalog.metadata import inspect
 from transforms.dumps import implied_metadata
@@ -42,6 +41,7 @@ from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job, fingerprint_shard
 from transforms.generations import sources, tables
 from transforms.generations.generation import GenerationsError
+from transforms.storage.file_limits import ByteLimits
 
 WHOLE, CUT, OTHER, SIDECAR, HIDDEN = "whole picture", "cut picture", "other file", "sidecar", "hidden file"
 _LIMIT = 1 << 20

@@ -8,6 +8,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -248,12 +249,21 @@ def test_packages_import_each_other_as_the_contracts_say() -> None:
     assert "ignore_imports" not in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
-def test_the_diagram_of_imports_has_every_package() -> None:
+def test_the_diagram_of_imports_is_that_of_the_contracts() -> None:
     text = (ROOT / "docs/explanation/architecture.md").read_text("utf-8")
     [diagram] = re.findall(r"^```text\n(raisonne/.*?)^```", text, re.MULTILINE | re.DOTALL)
     inside = [path for top in ("orchestration", "transforms") for path in (ROOT / top).iterdir()]
     packages = {path.stem for path in inside if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert packages - {"__init__"} - set(re.findall(r"\w+", diagram)) == set()
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = {each["containers"][0]: each["layers"] for each in contracts if each["type"] == "layers"}
+    head, *lines = diagram.partition("\n\n")[2].splitlines()
+    at = head.index("transforms/")
+    drawn = {
+        "orchestration": [re.split(r"\s{2,}", line[:at].strip())[0] for line in lines],
+        "transforms": [line[at:].strip() for line in lines if line[at:].strip()],
+    }
+    assert drawn == {name: [layer.replace("|", "·") for layer in each] for name, each in layers.items()}
 
 
 @pytest.mark.parametrize("page", ["docs/explanation/architecture.md", "CONTRIBUTING.md"])
@@ -264,6 +274,19 @@ def test_files_that_a_guide_names_exist(page: str) -> None:
     assert named
     assert sorted(each for each in named if not (ROOT / each).exists()) == []
     assert sorted(each for each in linked if not (ROOT / page).parent.joinpath(each).exists()) == []
+
+
+def test_files_that_a_module_names_exist() -> None:
+    """A docstring names a file from the root, from its layer, or from its package or the one around it."""
+    named, lost = 0, []
+    for source in sources():
+        folder = (ROOT / source.path).parent
+        places = ROOT, ROOT / "orchestration", ROOT / "transforms", folder, folder.parent
+        for name in re.findall(r"`([\w/]+/\w+\.(?:py|sql))`", ast.get_docstring(source.tree) or ""):
+            named += 1
+            if not any((place / name).exists() for place in places):
+                lost.append(f"{source.path}: {name}")
+    assert lost == [] and named > 500
 
 
 @pytest.mark.parametrize(

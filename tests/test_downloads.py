@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from orchestration.catalog.download.addresses import is_refused
-from orchestration.catalog.download.connections import HEAD_BYTES, Unfetched
+from orchestration.catalog.download.connections import HEAD_BYTES, NotDownloaded
 from orchestration.catalog.download.download import DownloadError, FetchPace, downloadable, fetch
 from orchestration.catalog.download.fetch_worker import AnswerLimits, Opener
 from orchestration.catalog.download.url_lists import UrlList, open_list
@@ -41,9 +41,9 @@ from orchestration.settings import Settings
 from orchestration.settings.inputs import Dataset
 from tests.conftest import ROOT, Landing, encoded, picture
 from tests.late_import import LateImport
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import LandingFile, find_shards
+from transforms.storage.file_limits import ByteLimits
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("img2dataset") is None, reason="img2dataset is not installed; pip install .[download]"
@@ -404,7 +404,7 @@ def requested(url: str, limits: AnswerLimits = LIMITS, timeout: float = 60) -> b
     ],
 )
 def test_an_answer_puts_no_byte_of_its_own_into_the_reason(path: str, says: str) -> None:
-    with serving() as server, pytest.raises(Unfetched) as refusal:
+    with serving() as server, pytest.raises(NotDownloaded) as refusal:
         requested(f"{server.url}/{path}")
     assert str(refusal.value) == says
 
@@ -417,7 +417,7 @@ def test_the_body_of_a_redirect_is_not_read() -> None:
 @pytest.mark.parametrize("path", ["dripping", "waiting", "trickle", "wandering", "held"])
 def test_an_answer_that_never_ends_is_left_at_its_deadline(path: str) -> None:
     limits = replace(LIMITS, answer_s=0.5, redirects=10**6)
-    with serving() as server, pytest.raises(Unfetched) as refusal:
+    with serving() as server, pytest.raises(NotDownloaded) as refusal:
         requested(f"{server.url}/{path}", limits)
     assert str(refusal.value) == "too slow: not whole after download.answer_s = 0.5"
 
@@ -442,11 +442,11 @@ def test_certificates_are_of_the_name_that_was_resolved(tmp_path: Path, monkeypa
     context.load_cert_chain(certified(tmp_path))
     with serving() as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        with pytest.raises(Unfetched, match="its certificate is not valid"):
+        with pytest.raises(NotDownloaded, match="its certificate is not valid"):
             requested(f"https://pictures.example:{server.server_port}/good.jpg")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "pictures.pem"))
         assert requested(f"https://pictures.example:{server.server_port}/moved.jpg") == GOOD["/good.jpg"]
-        with pytest.raises(Unfetched, match="its certificate is not valid"):
+        with pytest.raises(NotDownloaded, match="its certificate is not valid"):
             requested(f"https://others.example:{server.server_port}/good.jpg")
 
 
@@ -461,7 +461,7 @@ def test_a_handshake_that_never_ends_is_left_at_its_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=drip, args=(listening,))
         thread.start()
-        with pytest.raises(Unfetched, match="too slow"):
+        with pytest.raises(NotDownloaded, match="too slow"):
             requested(f"https://127.0.0.1:{listening.getsockname()[1]}/x.jpg", replace(LIMITS, answer_s=0.5))
         over.set()
         thread.join()
@@ -471,16 +471,16 @@ def test_a_handshake_that_never_ends_is_left_at_its_deadline() -> None:
 def test_a_server_that_never_speaks_is_left_at_its_deadline(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(Unfetched, match="too slow"):
+        with pytest.raises(NotDownloaded, match="too slow"):
             requested(f"{scheme}://127.0.0.1:{port}/x.jpg", replace(LIMITS, answer_s=0.3))
-        with pytest.raises(Unfetched, match=r"timed out: silent for 0\.3 seconds"):
+        with pytest.raises(NotDownloaded, match=r"timed out: silent for 0\.3 seconds"):
             requested(f"{scheme}://127.0.0.1:{port}/x.jpg", timeout=0.3)
 
 
 def test_a_name_that_is_never_resolved_is_left_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(600))
-    with pytest.raises(Unfetched, match="too slow"):
+    with pytest.raises(NotDownloaded, match="too slow"):
         requested("http://slow.example/x.jpg", replace(LIMITS, answer_s=0.3))
     over.set()
 
@@ -528,7 +528,7 @@ def test_public_addresses_and_allowed_networks_are_not_refused() -> None:
     ],
 )
 def test_an_address_is_refused_however_it_is_spelled(host: str) -> None:
-    with pytest.raises(Unfetched, match="inside the network"):
+    with pytest.raises(NotDownloaded, match="inside the network"):
         requested(f"http://{host}:9/x.jpg", replace(LIMITS, allow_networks=()))
 
 
@@ -541,7 +541,7 @@ def test_a_name_is_resolved_once_for_each_connection_and_asked_where_it_was_foun
         url = f"http://pictures.example:{server.server_port}"
         assert requested(f"{url}/good.jpg") == GOOD["/good.jpg"]
         assert next(answers) == "127.0.0.2"  # where it would have been asked the second time
-        with pytest.raises(Unfetched, match="inside the network"):
+        with pytest.raises(NotDownloaded, match="inside the network"):
             requested(f"{url}/moved.jpg")  # the name now resolves to another address when the redirect comes
         assert server.asked == {"/good.jpg": 1, "/moved.jpg": 1}
 
@@ -554,7 +554,7 @@ def test_one_inner_address_of_a_name_is_enough(monkeypatch: pytest.MonkeyPatch) 
             "getaddrinfo",
             lambda _, port, **kind: real("127.0.0.1", port, **kind) + real("127.0.0.2", port, **kind),
         )
-        with pytest.raises(Unfetched, match="inside the network"):
+        with pytest.raises(NotDownloaded, match="inside the network"):
             requested(f"http://pictures.example:{server.server_port}/good.jpg")
         assert not server.asked
 
@@ -569,7 +569,7 @@ def test_proxies_are_used_only_where_the_settings_say_so(tmp_path: Path, monkeyp
         asked = "http://pictures.example/proxied.jpg?a=1"
         GOOD[asked] = GOOD["/good.jpg"]
         assert requested(asked, through) == GOOD["/good.jpg"]
-        with pytest.raises(Unfetched, match="inside the network"):
+        with pytest.raises(NotDownloaded, match="inside the network"):
             requested("http://2130706433/good.jpg", through)
         assert server.asked == {asked: 1}
         assert server.permits == {"Basic bmFtZTp3b3Jk"}

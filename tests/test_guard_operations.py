@@ -40,13 +40,13 @@ from orchestration.guard.service.records import CheckRecords, NoRecord
 from orchestration.guard.service.telemetry import Metrics
 from orchestration.review import exchange
 from tests.decided import Decided
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.guard import Guard
 from transforms.guard.overrides import Overrides
 from transforms.hashing.hashes import pdq, pdq_dihedral, pixel_sha256, sha256
 from transforms.pictures import decode
 from transforms.pictures.confined import requests
 from transforms.pictures.confined.pool import DecoderPool
+from transforms.storage.file_limits import ByteLimits
 
 KNOWN = [encoded(picture(seed)) for seed in range(4)]
 NEW = encoded(picture(100))

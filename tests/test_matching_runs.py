@@ -37,7 +37,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
         compare(self, gathered, count, comparisons)
         done[-1] = (*done[-1][:2], comparisons.compared)
 
-    monkeypatch.setattr(search, "update_lists", updated)
+    monkeypatch.setattr(candidates, "update_lists", updated)
     monkeypatch.setattr(candidates.GenerationComparer, "compare", compared)
     return done
 

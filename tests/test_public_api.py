@@ -105,7 +105,11 @@ def test_a_case_shows_itself_as_text_and_as_a_page(warehouse: Warehouse, tmp_pat
         warehouse.show("coppy.jpg")
 
 
-def test_nearest_takes_a_picture_or_its_vector(warehouse: Warehouse, landed: Landing) -> None:
+def test_nearest_takes_a_picture_or_its_vector(
+    warehouse: Warehouse, landed: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, load = [], encoders.load
+    monkeypatch.setattr(encoders, "load", lambda name, device: loaded.append(name) or load(name, device))
     pixels = np.asarray(picture(2))
     [first, second] = warehouse.nearest(pixels, 2).to_arrow_table().to_pylist()
     assert first["caption"] == "picture 2" and first["cosine"] > 0.8 > second["cosine"]
@@ -115,6 +119,7 @@ def test_nearest_takes_a_picture_or_its_vector(warehouse: Warehouse, landed: Lan
     assert by_path == by_bytes and {row[4] for row in by_path} == {"picture 0", "again"}
     vector = _stored(warehouse, first["sample_id"])
     assert warehouse.nearest(vector, 1).fetchall()[0][:2] == (first["sample_id"], pytest.approx(1, abs=1e-5))
+    assert len(loaded) < 2, "the encoder is loaded for the first picture alone"
 
 
 def test_nearest_refuses_what_it_cannot_search_with(warehouse: Warehouse, landed: Landing) -> None:

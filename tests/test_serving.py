@@ -443,7 +443,7 @@ def test_something_in_front_of_it_may_check_who_asks(tmp_path: Path) -> None:
     assert (ended.returncode, "none" in ended.stderr) == (ExitCode.UNAVAILABLE, True), ended.stderr
 
 
-def test_dear_checks_leave_the_others_their_threads() -> None:
+def test_costly_checks_leave_the_others_their_threads() -> None:
     """One large picture is in work; two wait; one more is refused; and what is small passes by all of them."""
 
     async def asked() -> None:
@@ -451,16 +451,16 @@ def test_dear_checks_leave_the_others_their_threads() -> None:
         enough = threading.Event()
         with ExitStack() as held:
             slots = [held.enter_context(admission.slot()) for _ in range(5)]
-            dear = [
-                asyncio.create_task(admission.run(slot, lambda _: enough.wait(60), dear=True)) for slot in slots[:3]
+            costly = [
+                asyncio.create_task(admission.run(slot, lambda _: enough.wait(60), costly=True)) for slot in slots[:3]
             ]
             await asyncio.sleep(0)
             with pytest.raises(QueueFull, match="large pictures"):
-                await admission.run(slots[3], lambda _: True, dear=True)
+                await admission.run(slots[3], lambda _: True, costly=True)
             assert [await admission.run(slots[4], lambda _, n=n: n) for n in range(20)] == list(range(20))
             enough.set()
-            assert await asyncio.gather(*dear) == [True] * 3
-            assert await admission.run(slots[3], lambda _: 7, dear=True) == 7
+            assert await asyncio.gather(*costly) == [True] * 3
+            assert await admission.run(slots[3], lambda _: 7, costly=True) == 7
         admission.close()
 
     asyncio.run(asked())
@@ -468,20 +468,20 @@ def test_dear_checks_leave_the_others_their_threads() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "AVIF"])
 def test_a_large_picture_is_told_by_its_header(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "DEAR", 100_000)
-    for size, dear in (((200, 300), False), ((330, 310), True)):
+    monkeypatch.setattr(costs, "COSTLY", 100_000)
+    for size, costly in (((200, 300), False), ((330, 310), True)):
         data = encoded(Image.new("RGB", size), kind)
-        assert costs.is_dear(data, 1) is dear
-        assert costs.is_dear(data[:6], 1), "it does not say"
+        assert costs.is_costly(data, 1) is costly
+        assert costs.is_costly(data[:6], 1), "it does not say"
     if kind == "WEBP":
-        assert costs.is_dear(encoded(Image.new("RGB", (330, 310)), kind, lossless=True), 8)
-        assert not costs.is_dear(encoded(Image.new("RGB", (300, 310)), kind, lossless=True), 8)
+        assert costs.is_costly(encoded(Image.new("RGB", (330, 310)), kind, lossless=True), 8)
+        assert not costs.is_costly(encoded(Image.new("RGB", (300, 310)), kind, lossless=True), 8)
     if kind in ("PNG", "GIF", "WEBP"):
         frames = [Image.new("RGB", (200, 200), (number * 90, 0, 0)) for number in range(2)]
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
-        assert costs.is_dear(data, 8) and not costs.is_dear(data, 2)
+        assert costs.is_costly(data, 8) and not costs.is_costly(data, 2)
 
 
-def test_what_does_not_say_how_large_it_is_is_dear() -> None:
+def test_what_does_not_say_how_large_it_is_is_costly() -> None:
     for data in (b"", b"II*\0" + bytes(99), b"\xff\xd8" + b"\xff\xe0\0\0" * 99, b"RIFF\0\0\0\0WEBPVP9 " + bytes(40)):
-        assert costs.is_dear(data, 8)
+        assert costs.is_costly(data, 8)

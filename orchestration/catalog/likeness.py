@@ -30,13 +30,11 @@ from transforms.storage.stores import plain
 
 HIT = pa.schema({"entry": pa.int64(), "sample_id": pa.uint64(), "method": pa.string(), "distance": pa.int32()})
 _COLUMNS = ("sample_id", "sha256", "pixel_sha256", "pdq", "pdq_quality")
-_JOINED = 104  # bytes a hash while it is joined
-_LEAST = 1 << 17  # hashes joined at once, however little memory there is
 
 
 @dataclass
-class Asked:
-    """What is looked for, each by the number of its entry.
+class ListedHashes:
+    """The hashes that opt-out lists name, each by the number of its entry.
 
     Attributes:
         digests: Entries by the SHA-256 of bytes or of pixels.
@@ -113,7 +111,7 @@ def name_of(path: Path, place: str) -> str:
     return plain(path.relative_to(folder).as_posix() if folder.is_dir() else path.name)
 
 
-def hits(facts: Facts, asked: Asked, quality: int, memory: int) -> Iterator[pa.Table]:
+def hits(facts: Facts, asked: ListedHashes, quality: int, memory: int) -> Iterator[pa.Table]:
     """Yield the rows that show what is asked for, as tables of HIT; a row and an entry may come several times.
 
     Args:
@@ -126,7 +124,7 @@ def hits(facts: Facts, asked: Asked, quality: int, memory: int) -> Iterator[pa.T
         pa.array(list(asked.digests), pa.binary(digest_arrays.BYTES)),
         np.array(asked.hashes, np.uint8).reshape(-1, 32),
     )
-    at_once, held, rows = max(_LEAST, memory // _JOINED), list[pa.RecordBatch](), 0
+    at_once, held, rows = join.at_once(memory), list[pa.RecordBatch](), 0
     scanned = facts["image_fingerprints"].scan(_COLUMNS, f"status <> '{FAILED}'")
     for batch in track(scanned, "comparing with listed pictures", None, len):
         for method in ("sha256", "pixel_sha256") if len(wanted) else ():
@@ -140,7 +138,7 @@ def hits(facts: Facts, asked: Asked, quality: int, memory: int) -> Iterator[pa.T
     yield from _near(held, hashes, asked)
 
 
-def _equal(rows: pa.RecordBatch, column: str, asked: Asked) -> Iterator[pa.Table]:
+def _equal(rows: pa.RecordBatch, column: str, asked: ListedHashes) -> Iterator[pa.Table]:
     pairs = [
         (entry, sample_id)
         for sample_id, digest in zip(rows.column("sample_id").to_pylist(), rows.column(column).to_pylist(), strict=True)
@@ -152,7 +150,7 @@ def _equal(rows: pa.RecordBatch, column: str, asked: Asked) -> Iterator[pa.Table
         yield pa.table([entries, ids, [method] * len(pairs), [0] * len(pairs)], schema=HIT)
 
 
-def _near(held: Sequence[pa.RecordBatch], hashes: npt.NDArray[np.uint8], asked: Asked) -> Iterator[pa.Table]:
+def _near(held: Sequence[pa.RecordBatch], hashes: npt.NDArray[np.uint8], asked: ListedHashes) -> Iterator[pa.Table]:
     if not len(hashes) or not held:
         return
     rows = pa.Table.from_batches(held).combine_chunks()

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.catalog import likeness, samples_view
-from orchestration.catalog.likeness import Asked
+from orchestration.catalog.likeness import ListedHashes
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.progress import say
@@ -25,10 +25,10 @@ from orchestration.settings.inputs import Recall
 from orchestration.settings.sections import Policies
 from orchestration.warehouse.queries import query
 from transforms.catalog import opt_outs
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.opt_outs import KINDS, OptOutEntry, OptOutListError
 from transforms.hashing.hashes import file_sha256
 from transforms.readable import count
+from transforms.storage.file_limits import ByteLimits
 
 CODE = 2  # raise when the same lists would match other rows
 _BATCH = 50_000
@@ -235,7 +235,7 @@ def _match_likeness(
     con: duckdb.DuckDBPyConnection, facts: Facts, settings: Settings, lists: Sequence[OptOutList]
 ) -> None:
     """Add to `matches` the rows that show a listed picture, or that are near a listed hash, and keep the evidence."""
-    asked, cut, shown = Asked(), settings.thresholds, list[Mapping[str, object]]()
+    asked, cut, shown = ListedHashes(), settings.thresholds, list[Mapping[str, object]]()
     named = any(each.pictures for each in lists)
     pictures = {row["listed_sha256"]: row for row in facts["listed_pictures"].read().to_pylist()} if named else {}
     for each in lists:

@@ -193,7 +193,7 @@ def reason(events: Sequence[dg.DagsterEvent]) -> str:
 
 
 def interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
-    """Tell whether a run ended because somebody interrupted it."""
+    """Return whether a run ended because somebody interrupted it."""
     errors = [event.step_failure_data.error for event in events if event.is_step_failure]
     errors += [event.job_failure_data.error for event in events if event.is_job_failure]
     canceled = any(event.event_type is dg.DagsterEventType.RUN_CANCELED for event in events)

@@ -83,7 +83,7 @@ def init(
 def _survey(folders: Sequence[Path], generations: Sequence[Path]) -> tuple[list["Finding"], list["Found"]]:
     from orchestration.survey.findings import Survey
     from orchestration.survey.places import Budget, walk
-    from transforms.catalog.byte_limits import ByteLimits
+    from transforms.storage.file_limits import ByteLimits
 
     survey, budget, found = Survey(generations, ByteLimits()), Budget(), list["Finding"]()
     roots = [*folders, *generations]

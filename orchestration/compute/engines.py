@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestration.compute import ray_tasks
 from orchestration.compute.allocator import give_back_large_blocks
-from orchestration.compute.ray_cluster import RayUnavailable
+from orchestration.compute.ray_cluster import RAY, RayUnavailable
 from orchestration.compute.ray_tasks import Finished, Lost
 from orchestration.settings.sections import Compute
 from transforms.encoders import Encoder
@@ -23,7 +23,6 @@ from transforms.fingerprints.shard import Job, ShardResult, fingerprint_shard
 
 type DumpCopies = Iterator[AbstractContextManager[str]]
 """What gives a local path of one dump after the other."""
-RAY = "ray"
 CORES = len(os.sched_getaffinity(0))
 
 

@@ -17,6 +17,7 @@ from orchestration.settings.sections import Compute
 from transforms.packages import installing
 from transforms.readable import first_line
 
+RAY = "ray"  # the engine
 _STARTS = 3  # tries to start a cluster
 _KILLED_S = 10  # until killed processes are gone
 _LATE = "timed out during startup"  # what Ray says of a node that is not ready in time

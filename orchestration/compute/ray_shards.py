@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from orchestration.compute import ray_tasks
@@ -20,6 +19,7 @@ from orchestration.compute.named_encoders import NamedEncoder
 from orchestration.settings.sections import Compute
 from transforms import encoders
 from transforms.encoders import Encoder
+from transforms.fingerprints.ahead import handfuls
 from transforms.fingerprints.shard import Account, Batch, Job, ShardResult, fingerprint_shard
 from transforms.storage.copies import copied_ahead
 from transforms.storage.remote_stores import is_remote
@@ -54,13 +54,8 @@ def fingerprint(
 
 
 def _bundles(jobs: Iterable[Job], workers: int, count: int) -> Iterator[_Bundle]:
-    """Yield shards and their indices by task, ever fewer of the last, so that all workers end together."""
-    waiting, left = enumerate(jobs), count
-    for index, job in waiting:
-        more = min(_TOGETHER, left // (2 * workers)) - 1 if is_remote(job.dump) else 0
-        some = [(index, job), *islice(waiting, max(0, more))]
-        left -= len(some)
-        yield some
+    """Yield shards and their indices by task: some together if their dumps lie in a store, ever fewer of the last."""
+    return handfuls(enumerate(jobs), lambda each: _TOGETHER if is_remote(each[1].dump) else 1, workers, count)
 
 
 def _fingerprinted(

@@ -1,27 +1,15 @@
 """How sure is a match? Assets of the stage `matches` from which p-values are computed.
 
-What belongs here: reading the inputs, and writing the null distribution and the background of each generation. What
-does not: which pictures calibrate (`matches/calibration.py`), their best matches (`matches/null_scores.py`), p-values
-of generations and error rates (`sql/matches/`).
+What belongs here: the assets, and what the UI shows of them. What does not: which pictures calibrate
+(`matches/calibration.py`), their best matches (`matches/null_scores.py`), the background of each generation
+(`matches/generation_backgrounds.py`), p-values of generations and error rates (`sql/matches/`).
 """
 
 import dagster as dg
 import numpy as np
 
-from orchestration.duplicates.members import clusters_digest
-from orchestration.duplicates.pixel_comparisons import PixelComparisons, failures
-from orchestration.facts import Facts
-from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import PixelRecipes
-from orchestration.fingerprints.kinds import COPY
-from orchestration.fingerprints.notes import fingerprint_versions
-from orchestration.fingerprints.picture_index import read_index
-from orchestration.fingerprints.picture_set import usable_pictures
-from orchestration.matches import calibration
 from orchestration.matches import generation_backgrounds as backgrounds
 from orchestration.matches import null_scores as scores
-from orchestration.matches.calibration import CalibrationReader, LeftOut, held_out_paths
-from orchestration.matches.search import read_search
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
@@ -44,39 +32,13 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     all matches are compared by pixels, to measure how often scores and pixels are wrong. Empty until there are
     generations, unless `calibration.without_generations` is set.
     """
-    facts, chosen = warehouse.facts, warehouse.settings.calibration
-    limits, held_out = (warehouse.pixel_limits, warehouse.alteration_limits), held_out_paths(chosen.held_out)
-    if warehouse.copy_encoder is None or not scores.is_needed(facts, chosen):
-        scores.clear_outdated(facts, embedded=warehouse.copy_encoder is not None)
-        return _report(facts, context)
-    size, neighbours = warehouse.settings.limits.null_sample, warehouse.settings.limits.neighbours
-    tables, compared = [facts[name] for name in scores.TABLES], facts["calibration_comparisons"]
-    training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
-    rules = warehouse.views, size, chosen, *limits, held_out
-    recipes = PixelRecipes.of(facts, scores.null_recipe(training, *rules))
-    outdated = not recipes.hold(tables)
-    comparisons = PixelComparisons(compared, scores.comparison_recipe(warehouse.pixel_limits), tables)
-    if outdated or failures(compared):
-        compute, pictures = warehouse.settings.compute, usable_pictures(facts, warehouse.memory.pictures)
-        index = read_index(facts, warehouse.copy_encoder, pictures)
-        reader = CalibrationReader(index, warehouse.training_picture, warehouse.rules, compute)
-        sampled = calibration.sample(reader, held_out, size, chosen.trials)
-        how = warehouse.named_encoder(), warehouse.views, warehouse.pace.batch, (left_out := LeftOut())
-        embedded = calibration.embed(sampled, reader, facts, *how)
-        matches = list(scores.match(embedded, index, scores.Background(index, size), neighbours, compute))
-        matches = scores.compare(matches, comparisons, reader, *limits)
-        if outdated or comparisons.changed:
-            for table, rows in zip(tables, scores.null_rows(matches, index, chosen.tail), strict=True):
-                table.replace([rows], recipes.after(left_out.failed, left_out.waiting + comparisons.waiting))
-    return _report(facts, context, comparisons.failed)
-
-
-def _report(facts: Facts, context: dg.AssetExecutionContext, failed: int = 0) -> dg.MaterializeResult:
-    if failed:
+    facts, settings = warehouse.facts, warehouse.settings
+    inputs = warehouse.copy_encoder, warehouse.views, settings, warehouse.training_picture, warehouse.rules
+    if failed := scores.update(facts, *inputs):
         context.log.warning("%s not compared; the next run tries again", count(failed, "picture"))
-    fit = facts["null_fits"].read().to_pylist()
     best = np.sort(facts["null_scores"].read(["score"])["score"].to_numpy())
     quantiles = {f"score at {q:.0%}": float(np.quantile(best, q)) for q in (0.5, 0.95, 1.0) if len(best)}
+    fit = facts["null_fits"].read().to_pylist()
     measured = {name: value for row in fit for name, value in row.items() if value is not None}
     return asset_metadata.fact_result(facts, "null_scores", quantiles | measured)
 
@@ -91,17 +53,6 @@ def _report(facts: Facts, context: dg.AssetExecutionContext, failed: int = 0) ->
 @explained
 def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Best scores of each generation against a sample of training pictures: what it has in common with many."""
-    facts, size = warehouse.facts, warehouse.settings.limits.null_sample
-    table, generations = facts["generation_backgrounds"], facts["generation_fingerprints"]
-    training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
-    made_by = recipe("background state", scores.CODE, training, generations.version, size, warehouse.views)
-    scored = 0
-    if table.recipe != made_by:
-        readable = generations.dataset().count_rows(filter="status <> 'failed'")
-        if (encoder := warehouse.copy_encoder) and readable:
-            searched = read_search(facts, encoder, warehouse.views, warehouse.settings, readable)
-            scored = backgrounds.update(searched, size)
-        else:
-            table.clear()
-        table.note_recipe(made_by)
+    facts = warehouse.facts
+    scored = backgrounds.update(facts, warehouse.copy_encoder, warehouse.views, warehouse.settings)
     return asset_metadata.fact_result(facts, "generation_backgrounds", {"scored now": scored})

@@ -21,7 +21,6 @@ from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.makers import BEFORE, CODE, Makers
 from orchestration.progress import say, track
 from orchestration.settings.inputs import Generations
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps.members import ArchiveError
 from transforms.encoders import Encoder, Prepared, Vectors, full_call_of
 from transforms.fingerprints.ahead import WorkPace, work_ahead
@@ -36,6 +35,7 @@ from transforms.generations.statements import Description
 from transforms.pictures import may_show_more
 from transforms.readable import count
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 
 DESCRIPTION_CODE = 1  # raise when the same tables, sidecars and files would say something else of a generation
 _LIMITS = ByteLimits()
@@ -284,12 +284,12 @@ class _Reading:
 
 def _said(found: FoundGeneration, said: Description) -> dict[str, object]:
     """Return the stored columns of what is said of a generation."""
-    seed = said.said.get("seed")
+    seed = said.fields.get("seed")
     return {
         "generation_id": found.generation_id,
         "source": found.generation.source,
         "path": found.generation.path,
-        **{name: said.said.get(name) for name in ("model", "prompt", "negative_prompt", "sampler", "steps")},
+        **{name: said.fields.get(name) for name in ("model", "prompt", "negative_prompt", "sampler", "steps")},
         "seed_number": None if seed is None else Decimal(seed),
         "described_by": said.described_by,
         "stated_otherwise": list(said.stated_otherwise),

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from orchestration.compute import engines
+from orchestration.compute.named_encoders import device_of_workers
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
 from orchestration.fingerprints.due_shards import DueShard
@@ -107,7 +108,7 @@ class ShardFingerprinter:
             known_by_older_code=known is not None and maker != self.makers.digests()[HASHES],
             rights=self.makers.rights if RIGHTS in due.recipes else None,
             hashes=not due.rights_alone,
-            device=self.settings.encoders.device,
+            device=device_of_workers(self.settings.encoders.device, self.settings.compute),
         )
 
     def _known(self, due: DueShard) -> tuple[pa.Table | None, str | None]:

@@ -54,9 +54,9 @@ class PublishedVersion:
         uri = str(self.settings.home / "facts" / f"{name}.lance")
         return lance.dataset(uri, version=self.version["lance_versions"][name])
 
-    def table(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of a query."""
-        return self.con.execute(query).to_arrow_table().to_pylist()
+    def table(self, select: str) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT."""
+        return self.con.execute(select).to_arrow_table().to_pylist()
 
 
 def write(published: PublishedVersion, policy: Policy, files: BundleFiles, pictures: int) -> dict[str, Any]:

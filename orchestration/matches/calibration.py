@@ -277,7 +277,8 @@ def embed(
     size = max(1, max(at_once, full_call_of(encoder.load())) // len(views))
     batches = batched(track(due, "embedding pictures of the null distribution", len(due)), size * ceil(_TASK / size))
     tasks = ([reader.readable(batch)] for batch in batches)
-    shared = reader.rules.bounds, encoder, views, WorkPace(size, engines.cores(reader.compute))
+    theirs = encoder.for_workers(reader.compute)
+    shared = reader.rules.bounds, theirs, views, WorkPace(size, engines.cores(reader.compute))
     for some, made in engines.each(embed_views, tasks, reader.compute, shared):
         _keep(some, made, table, views, left_out)
     left_out.say_waiting()

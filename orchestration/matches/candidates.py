@@ -1,8 +1,8 @@
 """Candidates and evidence from lists of neighbours: collect, compare by pixels, measure.
 
-What belongs here: collecting the candidates of generations from all facts, comparing them, and the rows of both tables
-of matches. What does not: searching (`matches/search.py`), storing comparisons (`duplicates/pixel_comparisons.py`), the
-rules (`transforms/matches/candidates.py`).
+What belongs here: when generations are matched again, collecting their candidates from all facts, comparing them, and
+the rows of both tables of matches. What does not: searching (`matches/search.py`), storing comparisons
+(`duplicates/pixel_comparisons.py`), the rules (`transforms/matches/candidates.py`).
 
 Each of the three steps collects the candidates again, batch by batch, so memory holds no more than a batch.
 """
@@ -20,21 +20,34 @@ import numpy as np
 import pyarrow as pa
 
 from orchestration.compute import engines
-from orchestration.duplicates.pixel_comparisons import Pair, PicturePair, PixelComparisons
+from orchestration.duplicates.members import clusters_digest
+from orchestration.duplicates.pixel_comparisons import Pair, PicturePair, PixelComparisons, failures
 from orchestration.facts import SCHEMAS, Facts, FactTable
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import StoredPicture, TrainingPictures
+from orchestration.facts.training_pictures import PixelRecipes, StoredPicture, TrainingPictures
+from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.matches.kept_lists import COPIES, KeptLists, batch_filter
-from orchestration.matches.search import GenerationSearch, queries
+from orchestration.matches.search import CODE as SEARCH_CODE
+from orchestration.matches.search import (
+    GenerationSearch,
+    SearchCounts,
+    candidate_thresholds,
+    queries,
+    read_search,
+    readable_generations,
+    update_lists,
+)
 from orchestration.progress import track
+from orchestration.settings import Settings
 from orchestration.settings.sections import Compute
 from transforms import pictures
 from transforms.alignment.alteration_policy import Alteration, AlterationLimits
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import Alignment, PixelLimits
-from transforms.fingerprints.views import WHOLE
+from transforms.encoders import EncoderId
+from transforms.fingerprints.views import WHOLE, View
 from transforms.generations import addresses
 from transforms.hashing.digest_arrays import of_hex
 from transforms.hashing.digest_arrays import rows as rows_of
@@ -45,10 +58,11 @@ from transforms.matches.search import scores
 from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
 
+STATE_CODE = 6  # raise when the same fingerprints would give other matches, and whenever ALTERATION_CODE is raised
+_READ = ("generation_fingerprints", "generation_embeddings", "prompt_candidates")
 CODE = 4  # raise when two pictures would be laid over each other, or confirmed, otherwise
-ALTERATION_CODE = (
-    2  # raise when an altered copy would be measured otherwise: pairs that pixels refuse are compared again
-)
+# Raise when an altered copy would be measured otherwise: pairs that pixels refuse are compared again.
+ALTERATION_CODE = 2
 _BEFORE_PLACING = 1  # the code of releases that laid fewer pictures edge on edge; what many matches placed is as it was
 _LATER = {"moved"}  # measurements without which an outcome is current, except where `_is_current` asks for them
 _AT_ONCE = 512  # generations
@@ -72,6 +86,46 @@ class GenerationCandidates:
     equal: EqualPictures
     candidates: Sequence[Candidate]
     to_compare: Sequence[int]
+
+
+def update(
+    facts: Facts, encoder: EncoderId | None, views: Sequence[View], settings: Settings, load: TrainingPictures
+) -> tuple[SearchCounts, PixelComparisons]:
+    """Search, compare and measure again if anything changed, or pairs could not be compared.
+
+    Args:
+        facts: The fact tables; `match_candidates`, `match_evidence`, `match_comparisons` and the lists are written.
+        encoder: Of all vectors. None: hashes alone are searched.
+        views: The parts of a generation that are searched with.
+        settings: The limits, and where pictures are compared.
+        load: Locates the training pictures.
+
+    Returns:
+        What was searched, and the comparisons, which count what was compared.
+    """
+    limits, looser = settings.thresholds.pixels, settings.thresholds.alterations
+    table, evidence, compared = facts["match_candidates"], facts["match_evidence"], facts["match_comparisons"]
+    versions = [facts[name].version for name in _READ]
+    training = fingerprint_versions(facts, str(encoder) if encoder else None), clusters_digest(facts)
+    chosen = candidate_thresholds(settings), limits, looser, views
+    codes = STATE_CODE, SEARCH_CODE, CODE
+    recipes = PixelRecipes.of(facts, recipe("matches", codes, *training, versions, chosen))
+    outdated = not recipes.hold((table, evidence))
+    comparisons = PixelComparisons(compared, comparison_recipe(limits), (table, evidence))
+    if not outdated and not failures(compared):
+        return SearchCounts(), comparisons
+    generations = readable_generations(facts, encoder)
+    search = read_search(facts, encoder, views, settings, len(generations))
+    counts = update_lists(search, generations)
+    inputs = search, generations, equal_pictures(facts, search.pictures, generations)
+    comparer = GenerationComparer(search.pictures, load, limits, looser, settings.compute)
+    comparer.compare(gather(*inputs), len(generations), comparisons)
+    if outdated or comparisons.changed:
+        noted = recipes.after(0, comparisons.waiting)
+        table.replace(candidate_rows(gather(*inputs)), noted)
+        measured = measure(gather(*inputs), comparisons, search)
+        evidence.replace(evidence_rows(measured, search.pictures, limits, looser), noted)
+    return counts, comparisons
 
 
 def gather(

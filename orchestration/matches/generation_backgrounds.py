@@ -4,23 +4,53 @@ What belongs here: finding due generations, and scoring them. What does not: the
 (`matches/null_scores.py`).
 """
 
+from collections.abc import Sequence
 from itertools import batched
 
 import numpy as np
 import pyarrow as pa
 
-from orchestration.facts import SCHEMAS
+from orchestration.duplicates.members import clusters_digest
+from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
+from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.matches.null_scores import CODE, Background
-from orchestration.matches.search import GenerationSearch
+from orchestration.matches.search import GenerationSearch, read_search
 from orchestration.progress import track
+from orchestration.settings import Settings
+from transforms.encoders import EncoderId
+from transforms.fingerprints.views import View
 
 _BATCH = 256  # generations searched at once
 _DELETED = 500  # generations in a filter
 
 
-def update(search: GenerationSearch, count: int) -> int:
+def update(facts: Facts, encoder: EncoderId | None, views: Sequence[View], settings: Settings) -> int:
+    """Score what is due if anything changed. Return the count of generations scored.
+
+    Args:
+        facts: The fact tables; `generation_backgrounds` is written.
+        encoder: Of all vectors. None: there are no scores.
+        views: The parts of a generation that are searched with.
+        settings: All of them.
+    """
+    table, generations = facts["generation_backgrounds"], facts["generation_fingerprints"]
+    size = settings.limits.null_sample
+    training = (fingerprint_versions(facts, str(encoder) if encoder else None), clusters_digest(facts))
+    made_by = recipe("background state", CODE, training, generations.version, size, views)
+    if table.recipe == made_by:
+        return 0
+    scored, readable = 0, generations.dataset().count_rows(filter="status <> 'failed'")
+    if encoder and readable:
+        scored = score(read_search(facts, encoder, views, settings, readable), size)
+    else:
+        table.clear()
+    table.note_recipe(made_by)
+    return scored
+
+
+def score(search: GenerationSearch, count: int) -> int:
     """Score new generations, or all of them if the sample changed. Return the count of scored ones.
 
     In a large training set, growth rarely changes the sample.

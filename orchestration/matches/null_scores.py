@@ -1,7 +1,7 @@
 """The best matches of pictures for calibration, their comparison by pixels, and the null distribution of their scores.
 
-What belongs here: computing the rows of `calibration_pictures`, `null_fits` and `null_scores` from embedded pictures.
-What does not: choosing the pictures (`matches/calibration.py`), fitting (`transforms/matches/null_distribution.py`),
+What belongs here: when `calibration_pictures`, `null_fits` and `null_scores` are computed again, and their rows. What
+does not: choosing the pictures (`matches/calibration.py`), fitting (`transforms/matches/null_distribution.py`),
 p-values of generations and error rates (`sql/matches/`).
 """
 
@@ -16,23 +16,37 @@ from typing import Any
 import pyarrow as pa
 
 from orchestration.compute import engines
+from orchestration.compute.named_encoders import NamedEncoder
 from orchestration.compute.ray_cluster import RayUnavailable
 from orchestration.compute.ray_tasks import Lost
-from orchestration.duplicates.pixel_comparisons import PicturePair, PixelComparisons
+from orchestration.duplicates.members import clusters_digest
+from orchestration.duplicates.pixel_comparisons import PicturePair, PixelComparisons, failures
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import StoredPicture
-from orchestration.fingerprints.picture_index import PictureIndex
+from orchestration.facts.training_pictures import PixelRecipes, StoredPicture, TrainingPictures
+from orchestration.fingerprints.kinds import COPY
+from orchestration.fingerprints.notes import fingerprint_versions
+from orchestration.fingerprints.picture_index import PictureIndex, read_index
+from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.matches import calibration, candidates
-from orchestration.matches.calibration import NOT_TRAINED, CalibrationPicture, CalibrationReader, ReadablePicture
+from orchestration.matches.calibration import (
+    NOT_TRAINED,
+    CalibrationPicture,
+    CalibrationReader,
+    LeftOut,
+    ReadablePicture,
+    held_out_paths,
+)
 from orchestration.matches.candidates import alteration_recipe
 from orchestration.progress import say, track
+from orchestration.settings import Settings
 from orchestration.settings.sections import Calibration, Compute
 from transforms.alignment.alteration_policy import AlterationLimits
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import PixelLimits
-from transforms.encoders import Vectors
+from transforms.encoders import EncoderId, Vectors
+from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import View
 from transforms.matches import null_distribution
 from transforms.matches.search import SearchHits, best_over_views
@@ -64,6 +78,56 @@ class CalibrationMatch:
     confirmed: bool | None = None
     altered: bool | None = None
     failure: str | None = None
+
+
+def update(
+    facts: Facts,
+    encoder: EncoderId | None,
+    views: Sequence[View],
+    settings: Settings,
+    load: TrainingPictures,
+    rules: Rules,
+) -> int:
+    """Search, compare and fit again if anything changed, or pairs could not be compared.
+
+    Args:
+        facts: The fact tables; those of the null distribution, its embeddings and comparisons are written.
+        encoder: Of all vectors. None: there are no scores.
+        views: The parts of a generation that are searched with.
+        settings: All of them.
+        load: Locates the training pictures.
+        rules: For held-out pictures.
+
+    Returns:
+        How many pictures could not be compared.
+    """
+    chosen, cut, size = settings.calibration, settings.thresholds, settings.limits.null_sample
+    held_out = held_out_paths(chosen.held_out)
+    if encoder is None or not is_needed(facts, chosen):
+        clear_outdated(facts, embedded=encoder is not None)
+        return 0
+    tables, compared = [facts[name] for name in TABLES], facts["calibration_comparisons"]
+    training = (fingerprint_versions(facts, str(encoder)), clusters_digest(facts))
+    made_by = null_recipe(training, views, size, chosen, cut.pixels, cut.alterations, held_out)
+    recipes = PixelRecipes.of(facts, made_by)
+    outdated = not recipes.hold(tables)
+    comparisons = PixelComparisons(compared, comparison_recipe(cut.pixels), tables)
+    if not outdated and not failures(compared):
+        return 0
+    index = read_index(facts, encoder, usable_pictures(facts, settings.memory.pictures))
+    reader = CalibrationReader(index, load, rules, settings.compute)
+    sampled = calibration.sample(reader, held_out, size, chosen.trials)
+    named = NamedEncoder.of(settings.encoders.by_purpose[COPY], settings.encoders.device)
+    left_out = LeftOut()
+    embedded = calibration.embed(sampled, reader, facts, named, views, settings.limits.batch, left_out)
+    neighbours, background = settings.limits.neighbours, Background(index, size)
+    matches = list(match(embedded, index, background, neighbours, settings.compute))
+    matches = compare(matches, comparisons, reader, cut.pixels, cut.alterations)
+    if outdated or comparisons.changed:
+        noted = recipes.after(left_out.failed, left_out.waiting + comparisons.waiting)
+        for table, rows in zip(tables, null_rows(matches, index, chosen.tail), strict=True):
+            table.replace([rows], noted)
+    return comparisons.failed
 
 
 def is_needed(facts: Facts, settings: Calibration) -> bool:

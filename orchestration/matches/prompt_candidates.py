@@ -1,10 +1,10 @@
 """The rows that become candidates because of their caption: the fact `prompt_candidates`.
 
-What belongs here: preparing the input of the choice. What does not: comparing captions (`matches/prompt_captions.py`,
-`matches/caption_vectors.py`), the choice (`sql/queries/matches/prompt_candidates.sql`).
+What belongs here: when they are chosen again, and the input of the choice. What does not: comparing captions
+(`matches/prompt_captions.py`, `matches/caption_vectors.py`), the choice (`sql/queries/matches/prompt_candidates.sql`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import duckdb
 import lance
@@ -17,10 +17,32 @@ from orchestration.facts.recipes import recipe
 from orchestration.matches import caption_vectors, prompt_captions
 from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
-from transforms.encoders import OpenClip
+from transforms.encoders import Encoder, OpenClip
 
 CODE = 2  # raise when the same captions would give other candidates
 _BATCH = 65_536
+
+
+def update(facts: Facts, settings: Settings, load: Callable[[str], Encoder]) -> int:
+    """Find the captions of all prompts, and choose the candidates again if anything changed.
+
+    Args:
+        facts: The fact tables; `prompt_captions` and `prompt_candidates` are written.
+        settings: All of them.
+        load: Loads an encoder by its name.
+
+    Returns:
+        How many different prompts there are.
+    """
+    readable = "status <> 'failed' and prompt is not null"
+    generations = facts["generation_fingerprints"].read(["generation_id", "prompt"], readable)
+    encoder = caption_vectors.text_encoder(settings, load) if len(generations) else None
+    prompts = prompt_captions.prompts(generations["prompt"].to_pylist())
+    prompt_captions.update(facts, settings, prompts)
+    table, made_by = facts["prompt_candidates"], prompt_recipe(facts, settings, generations, encoder)
+    if table.recipe != made_by:
+        table.replace(choose(facts, settings, generations, prompts, encoder), made_by)
+    return len(prompts)
 
 
 def prompt_recipe(facts: Facts, settings: Settings, generations: pa.Table, encoder: OpenClip | None) -> str:

@@ -27,7 +27,7 @@ _LANGUAGE = "Python"
 
 
 @dataclass(frozen=True)
-class Name:
+class DatasetName:
     """A dataset as OpenLineage names it."""
 
     namespace: str
@@ -35,19 +35,19 @@ class Name:
 
 
 @dataclass(frozen=True)
-class Landing:
+class LandedInput:
     """What a step reads that no step made: files that were landed.
 
     Attributes:
         stated: What the settings say of the dataset. None: of generations, nothing.
     """
 
-    name: Name
+    name: DatasetName
     stated: Dataset | None = None
 
 
 @dataclass(frozen=True)
-class Made:
+class StepOutput:
     """What a step wrote.
 
     Attributes:
@@ -65,20 +65,20 @@ class Made:
     """
 
     job: str
-    name: Name
-    inputs: Sequence[Name | Landing] = ()
+    name: DatasetName
+    inputs: Sequence[DatasetName | LandedInput] = ()
     version: str = ""
     rows: int | None = None
     columns: Sequence[tuple[str, str, str | None]] = ()
-    origins: Mapping[str, Sequence[tuple[Name, str]]] = field(default_factory=dict)
+    origins: Mapping[str, Sequence[tuple[DatasetName, str]]] = field(default_factory=dict)
     sql: str = ""
     licences: Mapping[str, int] = field(default_factory=dict)
-    checks: Sequence["Promise"] = ()
+    checks: Sequence["CheckOutcome"] = ()
     error: str | None = None
 
 
 @dataclass(frozen=True)
-class Promise:
+class CheckOutcome:
     """A check of a table, and how it came out.
 
     Attributes:
@@ -92,7 +92,7 @@ class Promise:
 
 
 @dataclass(frozen=True)
-class Run:
+class ParentRun:
     """Dagster's run, the parent of all.
 
     Attributes:
@@ -110,29 +110,29 @@ class Run:
     ended: float
 
 
-def table(home: Path, name: str) -> Name:
+def table(home: Path, name: str) -> DatasetName:
     """Return the name of a published table.
 
     Args:
         home: The folder of the warehouse.
         name: `stage.table`.
     """
-    return Name(f"duckdb://{home / 'raisonne.duckdb'}", name)
+    return DatasetName(f"duckdb://{home / 'raisonne.duckdb'}", name)
 
 
-def files(place: str) -> Name:
+def files(place: str) -> DatasetName:
     """Return the name of a file, a folder, a pattern of them, or of objects in a store.
 
     Args:
         place: A path or a URL. Keys in a URL are not part of the name.
     """
     if "://" not in place:
-        return Name("file", str(Path(place).absolute()))
+        return DatasetName("file", str(Path(place).absolute()))
     url = urlsplit(place)
-    return Name(f"{url.scheme}://{url.hostname or ''}", url.path.strip("/") or "/")
+    return DatasetName(f"{url.scheme}://{url.hostname or ''}", url.path.strip("/") or "/")
 
 
-def of_step(run: Run, made: Iterable[Made]) -> Iterator[ol.RunEvent]:
+def of_step(run: ParentRun, made: Iterable[StepOutput]) -> Iterator[ol.RunEvent]:
     """Yield a START and a COMPLETE or FAIL of each job of a step.
 
     Args:
@@ -144,7 +144,7 @@ def of_step(run: Run, made: Iterable[Made]) -> Iterator[ol.RunEvent]:
         yield from _events(run, each)
 
 
-def of_run(run: Run, state: str, why: str = "") -> ol.RunEvent:
+def of_run(run: ParentRun, state: str, why: str = "") -> ol.RunEvent:
     """Return an event of Dagster's run itself.
 
     Args:
@@ -167,7 +167,7 @@ def _engine() -> RunFacet:
     )
 
 
-def _events(run: Run, made: Made) -> Iterator[ol.RunEvent]:
+def _events(run: ParentRun, made: StepOutput) -> Iterator[ol.RunEvent]:
     number = str(uuid5(UUID(run.number), made.job))
     of_run: dict[str, RunFacet] = {
         "parent": _parent(run),
@@ -189,12 +189,12 @@ def _events(run: Run, made: Made) -> Iterator[ol.RunEvent]:
         yield from _checked(run, made)
 
 
-def _parent(run: Run) -> RunFacet:
+def _parent(run: ParentRun) -> RunFacet:
     of = facets.parent_run
     return of.ParentRunFacet(of.Run(run.number), of.Job(run.namespace, run.job))
 
 
-def _checked(run: Run, made: Made) -> Iterator[ol.RunEvent]:
+def _checked(run: ParentRun, made: StepOutput) -> Iterator[ol.RunEvent]:
     """Yield the events of holding a table against its promises: facets of what is read, not of what is made."""
     name = f"{made.job}.checks"
     job = ol.Job(run.namespace, name, {"jobType": facets.job_type_job.JobTypeJobFacet("BATCH", "DAGSTER", "CHECK")})
@@ -228,8 +228,8 @@ def _event(
     )
 
 
-def _input(read: Name | Landing) -> ol.InputDataset:
-    if isinstance(read, Name):
+def _input(read: DatasetName | LandedInput) -> ol.InputDataset:
+    if isinstance(read, DatasetName):
         return ol.InputDataset(read.namespace, read.name)
     told: dict[str, DatasetFacet] = {}
     if stated := read.stated:
@@ -248,7 +248,7 @@ def _input(read: Name | Landing) -> ol.InputDataset:
     return ol.InputDataset(read.name.namespace, read.name.name, facets=told)
 
 
-def _output(made: Made) -> ol.OutputDataset:
+def _output(made: StepOutput) -> ol.OutputDataset:
     told: dict[str, DatasetFacet] = {}
     counted: dict[str, OutputDatasetFacet] = {}
     if made.columns:

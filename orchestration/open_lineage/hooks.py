@@ -26,7 +26,7 @@ from orchestration.warehouse import publishing
 from transforms.packages import installing
 
 if TYPE_CHECKING:
-    from orchestration.open_lineage.events import Landing, Made, Name, Promise
+    from orchestration.open_lineage.events import CheckOutcome, DatasetName, LandedInput, StepOutput
 
 _CONFIGURATION = ("openlineage.yml", "~/.openlineage/openlineage.yml")
 _OFF = {"OPENLINEAGE_DISABLED", "OPENLINEAGE_NAMESPACE", "OPENLINEAGE_CLIENT_LOGGING"}
@@ -132,7 +132,7 @@ def tell_run(number: str, job: str, state: str, why: str | None = None) -> str:
         namespace, now = os.environ.get("OPENLINEAGE_NAMESPACE") or _NAMESPACE, time.time()
         client = OpenLineageClient()
         try:
-            client.emit(events.of_run(events.Run(number, job, namespace, now, now), state, why or ""))
+            client.emit(events.of_run(events.ParentRun(number, job, namespace, now, now), state, why or ""))
         finally:
             client.close()
     except Exception as error:
@@ -157,11 +157,13 @@ def _send(context: dg.HookContext, assets: dg.AssetsDefinition) -> None:
 
     recorded = _recorded(context)
     namespace = os.environ.get("OPENLINEAGE_NAMESPACE") or _NAMESPACE
-    run = events.Run(context.run_id, context.job_name, namespace, recorded.began, recorded.ended)
+    run = events.ParentRun(context.run_id, context.job_name, namespace, recorded.began, recorded.ended)
     error = context.op_exception
     made = list(_made(assets, recorded, namespace, toml.load()))
     if error is not None:
-        made.append(events.Made(context.op.name, events.Name(namespace, context.op.name), error=str(error)))
+        made.append(
+            events.StepOutput(context.op.name, events.DatasetName(namespace, context.op.name), error=str(error))
+        )
     client = OpenLineageClient()
     try:
         for event in events.of_step(run, made):
@@ -187,8 +189,10 @@ def _recorded(context: dg.HookContext) -> _Recorded:
     return recorded
 
 
-def _made(assets: dg.AssetsDefinition, recorded: _Recorded, namespace: str, settings: Settings) -> Iterator["Made"]:
-    from orchestration.open_lineage.events import Made
+def _made(
+    assets: dg.AssetsDefinition, recorded: _Recorded, namespace: str, settings: Settings
+) -> Iterator["StepOutput"]:
+    from orchestration.open_lineage.events import StepOutput
 
     specs = {spec.key: spec for spec in assets.specs}
     for key in sorted(recorded.made.keys() | recorded.held.keys(), key=str):
@@ -197,7 +201,7 @@ def _made(assets: dg.AssetsDefinition, recorded: _Recorded, namespace: str, sett
         landed = _landing(key, settings)
         parents = [_name(each.asset_key, namespace, settings) for each in specs[key].deps]
         sql = str(_value(specs[key].metadata, "sql") or "")
-        yield Made(
+        yield StepOutput(
             key.to_user_string().replace("/", "."),
             _name(key, namespace, settings),
             [*landed, *parents],
@@ -222,13 +226,15 @@ def _value(told: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 -- what D
     return getattr(found, "value", found)
 
 
-def _promise(held: Any) -> "Promise":  # noqa: ANN401 -- Dagster's evaluation of a check, whose class is private
-    from orchestration.open_lineage.events import Promise
+def _promise(held: Any) -> "CheckOutcome":  # noqa: ANN401 -- Dagster's evaluation of a check, whose class is private
+    from orchestration.open_lineage.events import CheckOutcome
 
-    return Promise(held.check_name, held.description or "", held.passed, held.severity == dg.AssetCheckSeverity.ERROR)
+    return CheckOutcome(
+        held.check_name, held.description or "", held.passed, held.severity == dg.AssetCheckSeverity.ERROR
+    )
 
 
-def _name(key: dg.AssetKey, namespace: str, settings: Settings) -> "Name":
+def _name(key: dg.AssetKey, namespace: str, settings: Settings) -> "DatasetName":
     from orchestration.open_lineage import events
 
     if len(key.path) > 1:
@@ -236,21 +242,24 @@ def _name(key: dg.AssetKey, namespace: str, settings: Settings) -> "Name":
     name = key.path[0]
     if name in SCHEMAS:
         return events.files(str(settings.home / "facts" / f"{name}.lance"))
-    return events.Name(namespace, name)
+    return events.DatasetName(namespace, name)
 
 
-def _landing(key: dg.AssetKey, settings: Settings) -> list["Landing"]:
+def _landing(key: dg.AssetKey, settings: Settings) -> list["LandedInput"]:
     """Return the landed files that an asset reads."""
-    from orchestration.open_lineage.events import Landing, files
+    from orchestration.open_lineage.events import LandedInput, files
 
-    read: dict[str, Iterator[Landing]] = {
+    read: dict[str, Iterator[LandedInput]] = {
         "landing_shards": (
-            Landing(files(place), each) for each in settings.datasets for place in (each.metadata, each.dump) if place
+            LandedInput(files(place), each)
+            for each in settings.datasets
+            for place in (each.metadata, each.dump)
+            if place
         ),
-        "image_fingerprints": (Landing(files(each.dump), each) for each in settings.datasets if each.dump),
-        "generation_fingerprints": (Landing(files(each.path)) for each in settings.generations),
+        "image_fingerprints": (LandedInput(files(each.dump), each) for each in settings.datasets if each.dump),
+        "generation_fingerprints": (LandedInput(files(each.path)) for each in settings.generations),
         "recalled_rows": (
-            Landing(files(place)) for each in settings.recalls for place in (each.path, each.pictures) if place
+            LandedInput(files(place)) for each in settings.recalls for place in (each.path, each.pictures) if place
         ),
     }
     return list(read.get("/".join(key.path), ()))

@@ -1,8 +1,8 @@
 """Cliques of near generations of each prompt, computed once for each set of generations.
 
-What belongs here: finding due prompts, and comparing the generations of a prompt. What does not: the distances
-(`transforms/provenance/memorization.py`), the clique (`transforms/provenance/cliques.py`), its interpretation
-(`sql/provenance/prompts.sql`).
+What belongs here: finding due prompts, comparing the generations of a prompt, and committing their rows. What does not:
+the distances (`transforms/provenance/memorization.py`), the clique (`transforms/provenance/cliques.py`), its
+interpretation (`sql/provenance/prompts.sql`).
 """
 
 import json
@@ -13,6 +13,7 @@ from hashlib import sha256
 from itertools import batched
 
 import numpy as np
+import pyarrow as pa
 
 from orchestration.compute import engines
 from orchestration.compute.ray_tasks import Lost
@@ -20,6 +21,7 @@ from orchestration.facts import Facts
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import UnreadPicture
+from orchestration.progress import track
 from orchestration.settings.sections import Compute, Memorization
 from transforms import pictures
 from transforms.fingerprints.ahead import WorkPace, work_ahead
@@ -29,6 +31,7 @@ from transforms.pictures import Bounds
 from transforms.provenance import cliques, memorization
 
 CODE = 1  # raise when the same generations would give another clique
+_COMMIT = 200  # prompts
 _TASK = 64  # generations of small prompts that are compared in one task
 _COLUMNS = ("generation_id", "source", "model", "prompt", "seed_number", "path", "pixel_sha256", "status")
 
@@ -84,6 +87,24 @@ def clique_recipe(prompt: Prompt, cut: Memorization) -> str:
     """
     generations = [(row["generation_id"], row["pixel_sha256"]) for row in prompt.different]
     return recipe("prompt cliques", CODE, cliques.BUDGET, cut.epsilon, cut.generations, generations)
+
+
+def update(facts: Facts, cut: Memorization, bounds: Bounds, compute: Compute) -> tuple[int, int]:
+    """Compare the prompts whose generations changed. Return their count, and that of those that could not be read.
+
+    Args:
+        facts: The fact tables; `prompt_cliques` is written.
+        cut: `[memorization]`.
+        bounds: What a picture may have and need.
+        compute: Where generations are compared.
+    """
+    table, changed = facts["prompt_cliques"], due(facts, cut)
+    rows = compare(changed, cut, bounds, compute)
+    failed = 0
+    for some in batched(track(rows, "comparing prompts", len(changed)) if changed else (), _COMMIT):
+        failed += sum(row["failure"] is not None for row in some)
+        table.upsert(pa.Table.from_pylist(list(some), table.schema))
+    return len(changed), failed
 
 
 def due(facts: Facts, cut: Memorization) -> list[tuple[Prompt, str]]:

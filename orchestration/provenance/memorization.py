@@ -1,7 +1,7 @@
 """Generations and their sources, measured as in the memorization literature, once for each pair.
 
-What belongs here: confirmed pairs with the pictures nearest to each, reading pictures, and counting the training rows
-near a source. What does not: the formulas (`transforms/provenance/memorization.py`), scoring how unusual a source is
+What belongs here: which pairs and sources are due, reading pictures, counting the training rows near a source, and
+committing both. What does not: the formulas (`transforms/provenance/memorization.py`), scoring how unusual a source is
 (`provenance/outliers.py`), thresholds and verdicts (`sql/provenance/`).
 """
 
@@ -18,11 +18,14 @@ from orchestration.compute.ray_tasks import Lost
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import equals, is_in
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import StoredPicture, TrainingPictures, UnreadPicture
-from orchestration.fingerprints.picture_index import PictureIndex
+from orchestration.facts.training_pictures import PixelRecipes, StoredPicture, TrainingPictures, UnreadPicture
+from orchestration.fingerprints.picture_index import PictureIndex, read_index
+from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.progress import track
+from orchestration.settings.memory import MemoryParts
 from orchestration.settings.sections import Compute, Memorization
 from transforms import pictures
+from transforms.encoders import EncoderId
 from transforms.fingerprints.distinct_pictures import Indices
 from transforms.fingerprints.fingerprint import LOW_QUALITY
 from transforms.fingerprints.views import VIEWS
@@ -32,6 +35,10 @@ from transforms.pictures import Bounds, Pixels
 from transforms.provenance import memorization
 
 CODE = 1  # raise when the same pictures would measure otherwise
+STATE_CODE = 2  # raise when the same facts would give other rows
+TRAINING = ("image_fingerprints", "copy_embeddings", "cluster_members")
+"""The facts of training pictures that are measured."""
+_READ = ("generation_fingerprints", "generation_embeddings", "match_evidence")
 CONFIRMED = "confirmed or same_bytes or same_pixels"
 _COLUMNS = ("generation_id", "sample_id", "x", "y", "width", "height")
 _GENERATIONS = 256  # whose neighbours, 150 kB each at 32 × 32, are held at once
@@ -41,6 +48,15 @@ _COMMIT = 200  # sources
 _TASK = 16  # pictures, or pairs, that are read and measured in one task
 _SOURCES = 64  # pictures of clusters, likewise
 _DELETED = 200  # keys in a filter
+
+
+@dataclass(frozen=True)
+class MemorizationCounts:
+    """Counts of a run: what was measured, what could not be, and what waits for an image dump."""
+
+    measured: int = 0
+    failed: int = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,45 @@ class MemorizedPair:
     def key(self) -> tuple[str, int]:
         """The generation and the training row."""
         return self.generation["generation_id"], self.sample_id
+
+
+def update(
+    facts: Facts,
+    encoder: EncoderId | None,
+    load: TrainingPictures,
+    cut: Memorization,
+    memory: MemoryParts,
+    compute: Compute,
+) -> MemorizationCounts:
+    """Measure new and changed pairs and sources, and forget those that are confirmed no more.
+
+    Args:
+        facts: The fact tables; `memorized_pairs`, `eidetic_counts` and `small_pictures` are written.
+        encoder: Of all vectors, if there is one.
+        load: Locates the pictures of training rows.
+        cut: `[memorization]`.
+        memory: What the training pictures may take.
+        compute: Where pictures are read and measured.
+    """
+    table, counts = facts["memorized_pairs"], facts["eidetic_counts"]
+    versions = [facts[name].version for name in (*_READ, *TRAINING)]
+    recipes = PixelRecipes.of(facts, recipe("memorized", STATE_CODE, CODE, versions, cut.model_dump()))
+    if recipes.hold((table, counts)):
+        return MemorizationCounts()
+    rows = confirmed_pairs(facts)
+    sources = sorted({row["sample_id"] for row in rows})
+    stored = keep_only(table, ((row["generation_id"], row["sample_id"]) for row in rows))
+    counted = keep_only(counts, ((source,) for source in sources))
+    found = MemorizationCounts()
+    if rows:
+        index = read_index(facts, encoder, usable_pictures(facts, memory.pictures))
+        measures = MemorizationMeasures(facts["small_pictures"], index, load, cut, compute)
+        measured, failed = measure_pairs(facts, index, measures, cut, rows, stored)
+        failed += count_eidetic(counts, measures, sources, counted)
+        found = MemorizationCounts(measured, failed - measures.waiting, measures.waiting)
+    for each in (table, counts):
+        each.forget_recipe() if found.failed else each.note_recipe(recipes.after(found.failed, found.waiting))
+    return found
 
 
 def confirmed_pairs(facts: Facts) -> list[dict]:

@@ -1,6 +1,7 @@
 """How unusual training pictures are: the distance of a cluster to its nearest others, by their representatives.
 
-What belongs here: the rows of `outlier_scores`. What does not: the formula (`transforms/provenance/memorization.py`).
+What belongs here: when they are scored again, and the rows of `outlier_scores`. What does not: the formula
+(`transforms/provenance/memorization.py`).
 """
 
 from collections.abc import Sequence
@@ -12,15 +13,49 @@ import pyarrow as pa
 from orchestration.compute import engines
 from orchestration.compute.ray_cluster import RayUnavailable
 from orchestration.compute.ray_tasks import Lost
-from orchestration.fingerprints.picture_index import PictureIndex
+from orchestration.facts import Facts
+from orchestration.facts.recipes import recipe
+from orchestration.fingerprints.picture_index import PictureIndex, read_index
+from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
-from orchestration.settings.sections import Compute
+from orchestration.provenance.memorization import CONFIRMED, TRAINING
+from orchestration.settings.memory import MemoryParts
+from orchestration.settings.sections import Compute, Memorization
+from transforms.encoders import EncoderId
 from transforms.fingerprints.distinct_pictures import Indices
 from transforms.matches.search import best_over_views
 from transforms.provenance import memorization
 
+CODE = 2  # raise when the same facts would give other rows
 _BLOCK = 8_192  # training pictures searched at once
 _QUERIES = 256  # training pictures scored at once
+
+
+def update(facts: Facts, encoder: EncoderId | None, cut: Memorization, memory: MemoryParts, compute: Compute) -> None:
+    """Score the confirmed sources again if anything changed. Without an encoder there are no scores.
+
+    Args:
+        facts: The fact tables; `outlier_scores` is written.
+        encoder: Of all vectors, if there is one.
+        cut: `[memorization]`.
+        memory: What the training pictures may take.
+        compute: Where pictures are searched.
+
+    Raises:
+        RayUnavailable: If Ray cannot go on.
+    """
+    table = facts["outlier_scores"]
+    sources = sorted(facts["match_evidence"].read(["sample_id"], CONFIRMED)["sample_id"].unique().to_pylist())
+    training = [facts[name].version for name in TRAINING]
+    rules = [(cut.outlier_neighbours, cut.outlier_sample), *(() if encoder else ("no encoder",))]
+    made_by = recipe("outliers", CODE, sources, training, *rules)
+    if table.recipe == made_by:
+        return
+    rows = []
+    if sources and encoder:
+        index = read_index(facts, encoder, usable_pictures(facts, memory.pictures))
+        rows = [outlier_rows(index, sources, cut.outlier_sample, cut.outlier_neighbours, compute)]
+    table.replace(rows, made_by)
 
 
 def outlier_rows(

@@ -10,7 +10,7 @@ queries and of this code. Entries with pictures or generations depend on more, a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -71,18 +71,23 @@ def write(
     """
     listed = _listed(con, gallery, with_pictures)
     copied = _Copied(earlier, listed)
-    chosen = [each for entries in listed.values() for each in entries if each not in copied]
+    chosen = {
+        cluster_id: place.position
+        for entries in listed.values()
+        for cluster_id, place in entries.items()
+        if cluster_id not in copied
+    }
     made = _clusters(con, gallery, chosen)
     for number, entries in listed.items():
         there, items = copied.read(number), []
-        for cluster_id, content in entries.items():
+        for cluster_id, place in entries.items():
             if cluster_id in there:
                 items.append(there[cluster_id])
                 continue
             lost = cluster_id in copied  # as when somebody removes the other folder meanwhile
-            about, members = next(_clusters(con, gallery, [cluster_id]) if lost else made)
+            about, members = next(_clusters(con, gallery, {cluster_id: place.position}) if lost else made)
             groups = _groups(members)
-            has_pictures = about["position"] < with_pictures and len(groups) > 1
+            has_pictures = place.position < with_pictures and len(groups) > 1
             if has_pictures:
                 first = {
                     group: member["sample_id"] for member in reversed(members) if (group := groups[member["sha256"]])
@@ -91,36 +96,53 @@ def write(
                 small = pictures.thumbnails_of(shown, _SIDE)
                 data.write("pictures", cluster_id, [None, *small])
             summary = _summary(about, members, groups, cases) | {"pictures": int(has_pictures)}
-            if about["position"] < gallery.thumbnails:
-                summary["position"] = about["position"]
-            items.append(_item(cluster_id, content, summary))
+            if place.position < gallery.thumbnails:
+                summary["position"] = place.position
+            items.append(_item(cluster_id, place.content, summary))
         data.write_lines(_KIND, number, items)
 
 
-type _Entries = Mapping[int, Mapping[int, int | None]]
-"""By number of a file, in their order: the clusters in it, in theirs, each with the hash of what its entry is made of.
+@dataclass(frozen=True)
+class _Place:
+    """A listed cluster's place in the order of the gallery, and the hash of what its entry is made of.
 
-None: its entry is made anew.
-"""
+    Attributes:
+        position: From 0 on.
+        content: None if its entry is made anew.
+    """
+
+    position: int
+    content: int | None
+
+
+type _Entries = Mapping[int, Mapping[int, _Place]]
+"""By number of a file, in their order: the clusters in it, in theirs."""
 
 
 def _listed(con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, with_pictures: int) -> _Entries:
-    contents = _contents(con, gallery)
-    listed: dict[int, dict[int, int | None]] = {}
-    for row in rows(con, "listed_clusters", clusters=gallery.listed, files=gallery.cluster_files):
-        content = None if row["position"] < with_pictures else contents.get(row["cluster_id"])
-        listed.setdefault(row["cluster_id"] % gallery.cluster_files, {})[row["cluster_id"]] = content
+    found = rows(con, "listed_clusters", clusters=gallery.listed, files=gallery.cluster_files)
+    positions = {row["cluster_id"]: row["position"] for row in found}
+    contents = _contents(con, gallery, positions)
+    listed: dict[int, dict[int, _Place]] = {}
+    for cluster_id, position in positions.items():
+        content = None if position < with_pictures else contents.get(cluster_id)
+        listed.setdefault(cluster_id % gallery.cluster_files, {})[cluster_id] = _Place(position, content)
     return listed
 
 
-def _contents(con: duckdb.DuckDBPyConnection, gallery: GalleryExtent) -> dict[int, int]:
+def _contents(con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, positions: Mapping[int, int]) -> dict[int, int]:
     """Return the hash of what the entry of each cluster is made of, but for those of which that is not known."""
     if "warehouse.shards" not in {row["name"] for row in rows(con, "table_names")}:  # a version of an older release
         return {}
     asked = (query(f"reports/{name}") for name in ("cluster_contents", "cluster_summaries", "cluster_members"))
     rules = " ".join([str(CODE), duckdb.__version__, str(gallery.members), *asked])
-    found = rows(con, "cluster_contents", clusters=gallery.listed, thumbnails=gallery.thumbnails, rules=rules)
+    found = rows(con, "cluster_contents", **_which(positions), thumbnails=gallery.thumbnails, rules=rules)
     return {row["cluster_id"]: row["content"] for row in found}
+
+
+def _which(positions: Mapping[int, int]) -> dict[str, object]:
+    """Return the parameters that name clusters and their positions."""
+    return {"chosen": list(positions), "positions": list(positions.values())}
 
 
 def _item(cluster_id: int, content: int | None, summary: Mapping[str, Any]) -> str:
@@ -151,17 +173,24 @@ class _Copied:
         for line in [] if self._earlier is None else self._earlier.lines(_KIND, number):
             if (entry := _ENTRY.match(line)) is None:
                 continue
-            content = entries.get(int(entry["id"]))
+            place = entries.get(int(entry["id"]))
+            content = None if place is None else place.content
             if content is not None and entry["made"] == _made(content, line[entry.end() :]):
                 found[int(entry["id"])] = line
         return found
 
 
 def _clusters(
-    con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, chosen: Sequence[int]
+    con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, chosen: Mapping[int, int]
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Yield the summary of each chosen cluster with its rows. Both queries have the same order."""
-    which = {"clusters": gallery.listed, "files": gallery.cluster_files, "chosen": chosen}
+    """Yield the summary of each cluster with its rows. Both queries have the order of the clusters.
+
+    Args:
+        con: a connection to a published version.
+        gallery: The number of files, and of rows of a cluster.
+        chosen: The position of each cluster.
+    """
+    which = {"files": gallery.cluster_files, **_which(chosen)}
     summaries = stream(con, "cluster_summaries", **which)
     rows_of = stream(con, "cluster_members", **which, members=gallery.members)
     members = groupby(rows_of, key=lambda member: member["position"])

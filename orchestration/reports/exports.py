@@ -13,13 +13,13 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.facts.filters import literal
 from orchestration.reports import pages
 from orchestration.reports.page_data import publication, rows
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets import workbook
 from orchestration.reports.spreadsheets.cells import safe_select
 from orchestration.settings import Settings
+from orchestration.warehouse.queries import quoted
 from transforms.plug_ins import PlugIn
 from transforms.storage import staging
 
@@ -234,7 +234,7 @@ def write_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
         table: The table as a query writes it; never a name from outside.
         path: The file to write.
     """
-    con.execute(f"copy ({safe_select(con, table)}) to {literal(str(path))} (format csv, header)")
+    con.execute(f"copy ({safe_select(con, table)}) to {quoted(str(path))} (format csv, header)")
 
 
 def write_parquet(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
@@ -245,7 +245,7 @@ def write_parquet(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> Non
         table: The table as a query writes it; never a name from outside.
         path: The file to write.
     """
-    con.execute(f"copy {table} to {literal(str(path))} (format parquet, compression zstd)")
+    con.execute(f"copy {table} to {quoted(str(path))} (format parquet, compression zstd)")
 
 
 def _put(partial: Path, folder: Path, names: Sequence[str], version: int) -> None:

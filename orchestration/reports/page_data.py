@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from orchestration.warehouse import lake
-from orchestration.warehouse.queries import query
+from orchestration.warehouse.queries import fetch_rows, query
 from transforms.readable import legible
 from transforms.reports import page
 
@@ -89,9 +89,7 @@ def rows(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> list[di
         name: The query's name in `sql/queries/reports/`.
         values: Its parameters.
     """
-    cursor = con.execute(query(f"reports/{name}"), values)
-    columns = [column[0] for column in cursor.description or ()]
-    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return fetch_rows(con.execute(query(f"reports/{name}"), values))
 
 
 def stream(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> Iterator[dict[str, Any]]:

@@ -21,43 +21,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from orchestration.warehouse.queries import query
+
 FOLDERS = ("img2dataset", "datacomp", "datatrove")
 TABLES = ("files", "numbered")
 """The temporary tables that `write` creates and does not drop."""
 _BATCH = 50_000
 _UID = np.dtype("u8,u8")  # the two halves of 128 bits, as DataComp's resharder reads them
-
-_STAYING = """
-select url, caption, uid, sample_id
-from catalog.samples anti join leaving using (sample_id)
-where dataset = ? and url is not null"""
-# In the order of the digits. A recalled row's uid goes even if a row that stays has the same uid.
-_UIDS = """
-select ('0x' || uid[1:16])::ubigint as high, ('0x' || uid[17:32])::ubigint as low
-from catalog.samples anti join leaving using (sample_id)
-anti join (select lower(uid) as recalled_uid from catalog.samples where recalled) as recalled
-    on recalled_uid = lower(uid)
-where dataset = ?
-order by high, low"""
-_FILES = """
-create temp table files as
-select
-    dataset, shard, metadata_path, row_number() over (partition by dataset order by metadata_path) - 1 as rank
-from catalog.shards
-where metadata_path is not null"""
-_NUMBERED = """
-create temp table numbered as
-select cluster_id, duplicate_count as size, row_number() over (order by cluster_id) - 1 as number
-from duplicates.counts"""
-_DOCUMENTS = """
-select files.rank, samples.row_number, leaving.sample_id is not null as removed, numbered.number, numbered.size
-from catalog.samples as samples
-join files using (dataset, shard)
-left join leaving using (sample_id)
-left join duplicates.clusters as clusters using (sample_id)
-left join numbered on numbered.cluster_id = clusters.cluster_id
-where samples.dataset = ? and (leaving.sample_id is not null or numbered.number is not null)
-order by files.rank, samples.row_number"""
 
 
 def write(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
@@ -70,13 +40,13 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
     Returns:
         Sentences for the reader of the files.
     """
-    con.execute(_FILES)
-    con.execute(_NUMBERED)
+    for table in TABLES:
+        con.execute(f"create temp table {table} as {query(f'removal/{table}')}")
     notes = []
     datasets = [name for (name,) in con.execute("select distinct dataset from catalog.shards order by 1").fetchall()]
     for dataset in datasets:
         (folder / "img2dataset").mkdir(exist_ok=True)
-        stream(con, _STAYING, [dataset], folder / "img2dataset" / f"{dataset}.parquet")
+        stream(con, query("removal/staying"), [dataset], folder / "img2dataset" / f"{dataset}.parquet")
         notes += _write_uids(con, folder / "datacomp" / f"{dataset}.npy", dataset)
         notes += _write_documents(con, folder / "datatrove" / dataset, dataset)
     return notes
@@ -90,16 +60,16 @@ def tasks(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     return paths
 
 
-def stream(con: duckdb.DuckDBPyConnection, query: str, values: list[str], path: Path) -> None:
+def stream(con: duckdb.DuckDBPyConnection, select: str, values: list[str], path: Path) -> None:
     """Write the rows of a query as Parquet.
 
     Args:
         con: a connection to a published version.
-        query: The query.
+        select: The query.
         values: Its parameters.
         path: The file to write.
     """
-    reader = con.execute(query, values).to_arrow_reader(_BATCH)
+    reader = con.execute(select, values).to_arrow_reader(_BATCH)
     with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
         for batch in reader:
             writer.write_batch(batch)
@@ -117,7 +87,7 @@ def _write_uids(con: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> lis
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as file:
         count, last = _write_header(file, 0), np.empty((0, 2), np.uint64)
-        for batch in con.execute(_UIDS, [dataset]).to_arrow_reader(_BATCH):
+        for batch in con.execute(query("removal/uids"), [dataset]).to_arrow_reader(_BATCH):
             uids = np.column_stack([batch.column("high").to_numpy(), batch.column("low").to_numpy()])
             uids = np.concatenate([last, uids])
             # Each uid once: the resharder writes a picture as often as it finds its uid.
@@ -154,7 +124,7 @@ def _write_documents(con: duckdb.DuckDBPyConnection, folder: Path, dataset: str)
     for rank, _ in files:  # empty files too: without them datatrove gives a file's documents no cluster
         for kind in ("remove", "clusters", "sizes"):
             (folder / f"{rank:06d}.{kind}").touch()
-    for batch in con.execute(_DOCUMENTS, [dataset]).to_arrow_reader(_BATCH):
+    for batch in con.execute(query("removal/documents"), [dataset]).to_arrow_reader(_BATCH):
         _append(folder, batch)
     start = f"relative to {root}" if root else "absolute"
     return [f"{dataset}: the paths in datatrove/{dataset}/paths.txt are {start}"]

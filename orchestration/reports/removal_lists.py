@@ -24,67 +24,13 @@ from orchestration.reports import removal_formats
 from orchestration.reports.page_data import publication
 from orchestration.reports.spreadsheets import removal as for_people
 from orchestration.reports.spreadsheets.removal import RemovalOptions
+from orchestration.warehouse.queries import query
 from transforms.hashing.hashes import file_sha256
 from transforms.storage import staging
 
 LIST, MANIFEST, README = "removal.parquet", "manifest.json", "README.md"
 _ALONE = (LIST, for_people.CSV, for_people.WORKBOOK, for_people.MERGED)
 PARTS = (*_ALONE, *removal_formats.FOLDERS, README, MANIFEST)
-
-# The rule by which a row goes is the one by which duplicates.policies counts it. Recalled rows always go.
-_LEAVING = """
-create temp table leaving as
-with policy as (select rule, level from duplicates.policies where policy = ?),
-heads as (select cluster_id, sample_id as kept_sample_id from duplicates.clusters where kept_rank = 1)
-select
-    clusters.sample_id, clusters.cluster_id,
-    if(policy.rule = 'drop_from' or removals.answer = 'remove_all', null, heads.kept_sample_id) as kept_sample_id,
-    counts.duplicate_count, clusters.distance_to_representative, clusters.method,
-    if(removals.answer = 'remove_all', 'decided', 'duplicate') as reason,
-    coalesce(removals.decided_by, clusters.decided_by) as decided_by
-from duplicates.clusters
-join duplicates.counts using (cluster_id)
-join heads using (cluster_id)
-cross join policy
-left join duplicates.removals using (cluster_id)
-where case
-    when removals.answer = 'remove_all' then true
-    when removals.answer = 'fine' then false
-    else case policy.rule
-    when 'semdedup' then false
-    when 'keep' then clusters.kept_rank > policy.level
-    when 'drop_from' then counts.duplicate_count >= policy.level
-    else clusters.kept_rank > 1 and clusters.distance_to_representative <= policy.level
-    end
-end
-union all
--- a picture that one row shows is its own cluster
-select removals.cluster_id, removals.cluster_id, null, 1, null, null, 'decided', removals.decided_by
-from duplicates.removals
-anti join duplicates.clusters on clusters.cluster_id = removals.cluster_id
-where removals.answer = 'remove_all'
-union all
-select
-    found.sample_id, coalesce(clusters.cluster_id, found.sample_id), null, coalesce(counts.duplicate_count, 1), null,
-    'semantic', 'duplicate', null
-from duplicates.concept_rows as found
-left join duplicates.clusters using (sample_id)
-left join duplicates.counts using (cluster_id)
-cross join policy
-anti join duplicates.removals on removals.cluster_id = coalesce(clusters.cluster_id, found.sample_id)
-where policy.rule = 'semdedup' and found.redundancy > 1 - policy.level / 1000
-union all
-select sample_id, cluster_id, null, live_rows, null, null, 'recalled', null from provenance.recalled"""
-_LISTED = """
-create temp view listed as
-select
-    samples.sample_id, samples.dataset, samples.shard, samples.row_number, samples.key, samples.uid, samples.url,
-    samples.url_host, samples.license, samples.caption, kept.license as kept_license,
-    leaving.cluster_id, leaving.kept_sample_id, kept.url as kept_url, leaving.duplicate_count,
-    leaving.distance_to_representative, leaving.method, leaving.reason, leaving.decided_by
-from leaving
-join catalog.samples as samples using (sample_id)
-left join catalog.samples as kept on kept.sample_id = leaving.kept_sample_id"""
 
 
 class RemovalError(RuntimeError):
@@ -184,24 +130,15 @@ def _move(partial: Path, folder: Path) -> None:
 def _fill(
     con: duckdb.DuckDBPyConnection, folder: Path, policy: str, options: RemovalOptions
 ) -> tuple[RemovalCounts, list[str]]:
-    con.execute(_LEAVING, [policy])
+    con.execute(f"create temp table leaving as {query('removal/leaving')}", [policy])
     counts = _counts(con, policy)
-    con.execute(_LISTED)
+    con.execute(f"create temp view listed as {query('removal/listed')}")
     removal_formats.stream(con, "from listed order by dataset, shard, row_number", [], folder / LIST)
     return counts, [*removal_formats.write(con, folder), *for_people.write(con, folder, options)]
 
 
 def _counts(con: duckdb.DuckDBPyConnection, policy: str) -> RemovalCounts:
-    [(rows, duplicates, recalled, *without)] = con.execute(
-        """
-        select count(*), count(*) filter (where leaving.reason in ('duplicate', 'decided')),
-            count(*) filter (where leaving.reason = 'recalled'),
-            count(*) filter (where leaving.reason is null and samples.url is null),
-            count(*) filter (where leaving.reason is null and coalesce(images.status, 'failed') = 'failed')
-        from catalog.samples as samples
-        left join leaving using (sample_id)
-        left join fingerprints.images as images using (sample_id)"""
-    ).fetchall()
+    [(rows, duplicates, recalled, *without)] = con.execute(query("removal/counts")).fetchall()
     [(promised,)] = con.execute("select removed_rows from duplicates.policies where policy = ?", [policy]).fetchall()
     if duplicates != promised:
         raise RemovalError(f"{policy} would remove {duplicates:,} rows, but duplicates.policies counts {promised:,}")

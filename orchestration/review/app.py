@@ -31,7 +31,7 @@ from orchestration.review.pixels import DeskPictures, Unreadable
 from orchestration.review.queues import QUEUES, Item
 from orchestration.runtime import web_connections
 from orchestration.warehouse import lake
-from orchestration.warehouse.queries import query
+from orchestration.warehouse.queries import fetch_rows, query
 from transforms.reports import review_page
 from transforms.review.decisions import DecisionError
 
@@ -209,11 +209,10 @@ class DeskService:
     def _evidence(self, item: Item) -> dict[str, Any]:
         with lake.cursor(self._edition(item).con) as con:
             values = {"generation": item.generation_id, "row": item.sample_b}
-            cursor = con.execute(query("review/evidence"), values)
-            columns, rows = [each[0] for each in cursor.description or ()], cursor.fetchall()
+            rows = fetch_rows(con.execute(query("review/evidence"), values))
         if not rows:
             raise DeskRefusal(404, "the image is not among the generations")
-        return dict(zip(columns, rows[0], strict=True))
+        return rows[0]
 
     def _session(self, request: Request, given: Mapping[str, Any]) -> DeskSession:
         page = given.get("session")

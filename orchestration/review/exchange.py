@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 from orchestration.facts import SCHEMAS
 from orchestration.review import guard_answers
 from orchestration.warehouse.queries import query
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.record_files import records
 from transforms.reports.spreadsheets.formulas import neutralise
 from transforms.review.decisions import Decision, DecisionError, checked, in_force
 from transforms.storage import staging
+from transforms.storage.file_limits import ByteLimits
 
 FORMATS = ("csv", "parquet", "jsonl")
 OVERRIDES = "guard_overrides.jsonl"

@@ -13,15 +13,14 @@ import duckdb
 
 from orchestration.reports.cases import value_text
 from orchestration.reports.page_data import text
-from orchestration.review.queues import Item
-from orchestration.warehouse.queries import query
+from orchestration.review.queues import NEAR, Item
+from orchestration.warehouse.queries import fetch_rows, query
 from transforms.hashing.likeness import TurnedHash, likeness
 from transforms.readable import count
 from transforms.reports.page import VERDICTS, link
 from transforms.review.decisions import Decision
 
 MEMBERS = 24  # different pictures of a cluster that are shown
-_NEAR = 0.25  # of a threshold, as the queues have it
 _METHODS = {
     "representative": "stands for the cluster",
     "sha256": "the same file",
@@ -102,9 +101,7 @@ def _evidence(con: duckdb.DuckDBPyConnection, item: Item) -> Mapping[str, Any]:
 
 
 def _fetched(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> list[dict[str, Any]]:
-    cursor = con.execute(query(f"review/{name}"), values)
-    columns = [column[0] for column in cursor.description or ()]
-    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return fetch_rows(con.execute(query(f"review/{name}"), values))
 
 
 def _pictures(
@@ -198,7 +195,7 @@ def _numbers(item: Item, evidence: Mapping[str, Any], about: Mapping[int, Mappin
     if item.kind == "pair":
         found.append(["found by", _METHODS.get(item.method or "", item.method or "")])
         if item.method == "pdq":
-            near = (item.threshold or 0) - (item.measure or 0) <= _NEAR * (item.threshold or 0)
+            near = (item.threshold or 0) - (item.measure or 0) <= NEAR * (item.threshold or 0)
             found.append(["hashes", likeness(item.measure or 0) + (", near the limit" if near else "")])
         elif item.method == "aligned":
             found.append(

@@ -24,6 +24,7 @@ QUEUES: Mapping[str, str] = {
 }
 """The queues, and of which kind the items of each are."""
 MATCHES = 20_000  # rows that a search finds at most
+NEAR = 0.25  # a measure is near its threshold where it differs by no more than this share of it
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def load(con: duckdb.DuckDBPyConnection, options: Review) -> dict[str, Queue]:
         con: A connection to it.
         options: How many items, and how many are drawn.
     """
-    values = {"most": options.items, "each": options.sample, "seed": options.seed}
+    values = {"most": options.items, "each": options.sample, "seed": options.seed, "near": NEAR}
     version, found = publication(con).number, {}
     for name in QUEUES:
         rows = con.execute(query(f"review/queue_{name}"), values).to_arrow_table()

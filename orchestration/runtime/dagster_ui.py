@@ -40,15 +40,15 @@ _POLL_MS = 2000
 _HEAD_S = 30.0
 
 
-class Ended(BaseException):
+class EndSignal(BaseException):
     """SIGINT or SIGTERM arrived."""
 
 
-class Ending:
+class EndSignals:
     """Whether SIGINT or SIGTERM arrived.
 
-    The signal raises Ended wherever the main thread is, and that may be where exceptions are lost: in a callback of the
-    garbage collector, or in a library that is being imported. So whoever starts something asks again.
+    The signal raises EndSignal wherever the main thread is, and that may be where exceptions are lost: in a callback of
+    the garbage collector, or in a library that is being imported. So whoever starts something asks again.
     """
 
     def __init__(self) -> None:
@@ -62,15 +62,15 @@ class Ending:
             frame: Where the main thread is.
 
         Raises:
-            Ended: Always.
+            EndSignal: Always.
         """
         self._arrived = True
-        raise Ended
+        raise EndSignal
 
     def require_none(self) -> None:
-        """Raise Ended if one arrived."""
+        """Raise EndSignal if one arrived."""
         if self._arrived:
-            raise Ended
+            raise EndSignal
 
 
 def run(listening: socket.socket, access: WebAccess) -> None:
@@ -83,10 +83,10 @@ def run(listening: socket.socket, access: WebAccess) -> None:
     Raises:
         CompanionEnded: If the code server or the daemon ended by itself.
     """
-    ending = Ending()
+    ending = EndSignals()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ending.handle)  # also where SIGINT was ignored: in the background of a shell
-    with suppress(Ended), ExitStack() as held:
+    with suppress(EndSignal), ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="raisonne-ui-")))
         started: list[Companion] = []
         instance = held.enter_context(get_instance_for_cli())
@@ -102,7 +102,7 @@ def run(listening: socket.socket, access: WebAccess) -> None:
         _serve(protected(app, access), listening, access.body_bytes, started)
 
 
-def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance, ending: Ending) -> Path:
+def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance, ending: EndSignals) -> Path:
     """Start the code server, and the daemon once it answers. Returns the file that tells where it does."""
     server, workspace = folder / "code-server", folder / "workspace.yaml"
     reference = ["--instance-ref", serialize_value(instance.get_ref())]

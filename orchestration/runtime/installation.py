@@ -68,7 +68,7 @@ def diagnose(settings: Settings) -> Iterator[Diagnosis]:
     yield _writer(settings.home)
     if "copy" not in settings.encoders.by_purpose:
         told = "none: nothing is embedded, so crops, collages and strong edits are not found"
-        yield Diagnosis("encoder copy", Health.LACKING, told, "set encoders.copy, such as 'sscd'; hashes are kept")
+        yield Diagnosis("copy encoder", Health.LACKING, told, "set encoders.copy, such as 'sscd'; hashes are kept")
     for purpose, name in settings.encoders.by_purpose.items():
         yield _encoder(purpose, name, settings.encoders.device)
     yield from _parts(settings)

@@ -4,7 +4,6 @@ What belongs here: holding the warehouse for a run, and building the arguments o
 not: using them (`defs/` and below).
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from pydantic import PrivateAttr
 
 from orchestration import progress
 from orchestration import settings as toml
-from orchestration.compute import named_encoders, ray_cluster
+from orchestration.compute import engines, named_encoders, ray_cluster
 from orchestration.compute.named_encoders import NamedEncoder
 from orchestration.facts import Facts
 from orchestration.facts.decision_log import DecisionLog
@@ -173,7 +172,7 @@ class WarehouseResource(dg.ConfigurableResource):
     def pace(self) -> WorkPace:
         """The size of a batch, the number of threads, and the limits of files."""
         limits = self.settings.limits
-        return WorkPace(limits.batch, len(os.sched_getaffinity(0)), limits.of_files)
+        return WorkPace(limits.batch, engines.CORES, limits.of_files)
 
     @property
     def memory(self) -> MemoryParts:

@@ -60,16 +60,16 @@ class WebAccess:
     session: str = field(default_factory=secrets.token_urlsafe)
 
     def admits(self, connection: HTTPConnection) -> bool:
-        """Tell whether a request brings the cookie or the token."""
+        """Return whether a request brings the cookie or the token."""
         return _equal(connection.cookies.get(self.cookie, ""), self.session) or bears(connection, self.token)
 
     def is_opened_by(self, token: str) -> bool:
-        """Tell whether this is the token."""
+        """Return whether this is the token."""
         return _equal(token, self.token)
 
 
 def bears(connection: HTTPConnection, token: str) -> bool:
-    """Tell whether a request brings a token as `Authorization: Bearer`.
+    """Return whether a request brings a token as `Authorization: Bearer`.
 
     Args:
         connection: The request.

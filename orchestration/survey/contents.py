@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from transforms.catalog.byte_limits import ByteLimits, open_parquet
+from transforms.catalog.byte_limits import open_parquet
 from transforms.catalog.columns import PICTURES_WANTED, column_of
 from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import PARQUET_ERRORS, RecordFileError, records
@@ -26,6 +26,7 @@ from transforms.generations.statements import NAMES, lower_names
 from transforms.generations.tables import is_table
 from transforms.readable import first_line
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 
 LOOKED_AT = 8
 """Pictures and sidecars of a place that are looked into."""

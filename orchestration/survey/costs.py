@@ -5,7 +5,6 @@ of former runs, estimates. What does not: finding pictures (`survey/findings.py`
 """
 
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ByteSize, TypeAdapter
 
+from orchestration.compute.engines import CORES
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
 from orchestration.fingerprints.kinds import HASHES
@@ -50,7 +50,7 @@ _CAPTION, _TABLES = 22e-6, 40e-6
 # Bytes held: imports, an encoder at work, DuckDB for a row, and for its caption alone; a picture in the arrays that may
 # lie in files, what else a picture takes while duplicates are derived, its hash while hashes are joined; a caption.
 _BASE, _ENCODER, _TABLE_ROW, _CAPTION_ROW = 0.8e9, 1.2e9, 900, 300
-_PICTURE, _DERIVED, _JOINED_HASH, _CAPTION_BYTES = 22, 40, 104, 80
+_PICTURE, _DERIVED, _JOINED_HASH, _CAPTION_BYTES = 22, 40, hamming_join.HELD, 80
 _EMPTY, _VERSION, _LOG, _EXPORT = 8_000_000, 9_000_000, 5_000_000, 4_000_000  # bytes, measured on small warehouses
 _FACT, _ROW = 1_000, 2_500  # bytes of a picture besides its vector, and of a row of the published version
 
@@ -128,8 +128,7 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
     """
     name = settings.encoders.by_purpose.get("copy")
     encoder = encoders.load(name, settings.encoders.device) if name else None
-    rules, workers = rules_of(settings), len(os.sched_getaffinity(0))
-    pace = WorkPace(settings.limits.batch, workers)
+    rules, pace = rules_of(settings), WorkPace(settings.limits.batch, CORES)
     data = list(islice(_pictures(findings, settings), MEASURED + _WARM))
     if not data:
         return None
@@ -175,7 +174,7 @@ def _core_rate() -> float:
     list(hamming_join.self_join(hashes[:1_000], _PROBED_AT))  # compiles
     began = time.monotonic()
     list(hamming_join.self_join(hashes, _PROBED_AT))
-    taken = (time.monotonic() - began) * len(os.sched_getaffinity(0))
+    taken = (time.monotonic() - began) * CORES
     return taken / hamming_plan.plan(_PROBED_HASHES, None, _PROBED_AT).seconds
 
 
@@ -240,15 +239,14 @@ def estimate(read: Amounts, rates: Rates, settings: Settings) -> Cost:
     views = len(search_views(settings.search.scales, settings.search.flips))
     drawn = min(pictures, settings.limits.null_sample)
     drawn = drawn + min(drawn, settings.calibration.trials) if generations and read.pictures else 0
-    cores = len(os.sched_getaffinity(0))
     compared = read.generations * views * pictures * rates.cosine
     seconds = {
         "training pictures": read.pictures * rates.picture,
         "generations": read.generations * (rates.picture + views * rates.view + 2 * rates.pair) + compared,
         "calibration": drawn * (views * rates.view + rates.pair),
         "joins": _joining(read.pictures, read.known_pictures, rates, settings),
-        "captions": rows * _CAPTION * rates.core / cores if read.rows else 0.0,
-        "tables and reports": _FIXED_S + rows * _TABLES * rates.core / cores,
+        "captions": rows * _CAPTION * rates.core / CORES if read.rows else 0.0,
+        "tables and reports": _FIXED_S + rows * _TABLES * rates.core / CORES,
     }
     may = settings.memory
     duckdb, arrays = _bytes_of(may.duckdb), min(may.pictures / 2, pictures * _PICTURE) + pictures * _DERIVED
@@ -269,10 +267,10 @@ def estimate(read: Amounts, rates: Rates, settings: Settings) -> Cost:
 
 def _joining(new: int, known: int, rates: Rates, settings: Settings) -> float:
     """Return the seconds of finding the pairs of new pictures, with each other and with known ones."""
-    radius, cores, joins = settings.thresholds.pdq, len(os.sched_getaffinity(0)), settings.joins
+    radius, joins = settings.thresholds.pdq, settings.joins
     plans = [hamming_plan.plan(new, None, radius)] if new > 1 else []
     plans += [hamming_plan.plan(new, known, radius)] if new and known else []
-    hashes = sum(plan.seconds for plan in plans) * rates.core / cores
+    hashes = sum(plan.seconds for plan in plans) * rates.core / CORES
     compared, total = new * (new / 2 + known), new + known
     approximate = joins.cosine == "approximate" or (joins.cosine == "auto" and new * total > joins.exact_pictures**2)
     if approximate:

@@ -29,9 +29,9 @@ from orchestration.survey.sampling import (
     rows_of,
     spread,
 )
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.landing import PARQUET
 from transforms.readable import count
+from transforms.storage.file_limits import ByteLimits
 
 _DUMPS = 16  # tars and parquets of a source of generations that are looked into
 

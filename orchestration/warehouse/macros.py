@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.warehouse.headers import ModelError
+from orchestration.warehouse.queries import quoted
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PARAMETER = re.compile(r"-- parameter ([a-z][a-z0-9_]*): (.+)")
@@ -48,11 +49,10 @@ class Macro:
     def statements(self) -> tuple[str, str]:
         """The statements that create the macro and store its description in the database."""
         said = "\n".join([self.description, *(f"{name}: {meaning}" for name, meaning in self.parameters.items())])
-        comment = said.replace("'", "''")
         table = "" if self.scalar else " table"
         return (
             f"create or replace macro main.{self.call} as{table}\n{self.body}",
-            f"comment on macro{table} main.{self.name} is '{comment}'",
+            f"comment on macro{table} main.{self.name} is {quoted(said)}",
         )
 
 

@@ -19,9 +19,9 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
-from orchestration.facts.filters import literal
 from orchestration.warehouse import grain
 from orchestration.warehouse.headers import COLUMN, Header, ModelError, nearest, read_header
+from orchestration.warehouse.queries import quoted
 
 _OTHERS = {"macros", "functions", "queries"}  # folders of SQL that makes no table
 STAGES = ("catalog", "fingerprints", "duplicates", "matches", "provenance", "reports", "warehouse")
@@ -108,10 +108,10 @@ class Model:
     @property
     def comments(self) -> tuple[str, ...]:
         """Statements that store the data dictionary in the database. DuckDB refuses a missing column."""
-        about = [f"comment on {self._kind} {self._quoted} is {literal(self.description)}"] if self.description else []
+        about = [f"comment on {self._kind} {self._quoted} is {quoted(self.description)}"] if self.description else []
         return (
             *about,
-            *(f'comment on column {self._quoted}."{name}" is {literal(text)}' for name, text in self.columns.items()),
+            *(f'comment on column {self._quoted}."{name}" is {quoted(text)}' for name, text in self.columns.items()),
         )
 
     @property

@@ -1,7 +1,8 @@
 """Named queries: SQL that is not a table of the published file, such as the queries of a page or of the summary.
 
-What belongs here: reading `sql/queries/<name>.sql`. What does not: tables (`warehouse/models.py`), table macros
-(`warehouse/macros.py`), functions that several queries share (`warehouse/functions.py`).
+What belongs here: reading `sql/queries/<name>.sql`, the rows that one returns, quoting texts where a statement takes no
+parameters. What does not: tables (`warehouse/models.py`), table macros (`warehouse/macros.py`), functions that several
+queries share (`warehouse/functions.py`), filters over fact tables (`facts/filters.py`).
 
 A file is a header of `--` lines and one statement. The header says what the statement returns and what its parameters
 are, in the order in which they are passed.
@@ -9,10 +10,18 @@ are, in the order in which they are passed.
 
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import duckdb
 
 from orchestration.warehouse import sql_folder
 
 FOLDER = "queries"
+
+
+def quoted(text: str) -> str:
+    """Return a text as SQL of DuckDB writes it, for statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def query(name: str) -> str:
@@ -23,6 +32,12 @@ def query(name: str) -> str:
 def meaning(name: str) -> str:
     """Return what a query's header says that it returns. Raises LookupError that names a missing file."""
     return _parts(_path(name))[0]
+
+
+def fetch_rows(executed: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return all rows of a statement that a connection has executed, with their values by column."""
+    columns = [column[0] for column in executed.description or ()]
+    return [dict(zip(columns, row, strict=True)) for row in executed.fetchall()]
 
 
 def query_names(group: str) -> tuple[str, ...]:

@@ -37,8 +37,8 @@ going as (
 
 verdicts as (
     select
-        count(*) filter (where verdict in ('exact', 'copy', 'partial_copy', 'altered_copy')) as copies,
-        count(*) filter (where measured_verdict in ('exact', 'copy', 'partial_copy', 'altered_copy')) as measured,
+        count(*) filter (where confirms_copy(verdict)) as copies,
+        count(*) filter (where confirms_copy(measured_verdict)) as measured,
         count(*) filter (where verdict = 'similar') as similar_,
         count(*) filter (where measured_verdict = 'similar') as measured_similar
     from provenance.generations

@@ -60,15 +60,6 @@ class Figure:
         return json.dumps(said, ensure_ascii=False)
 
 
-def not_measured(why: str) -> Callable[[], Measured]:
-    """Return a measurement that only says why there is none."""
-
-    def measure() -> Measured:
-        raise NotMeasured(why)
-
-    return measure
-
-
 def say(text: str) -> None:
     """Print to standard error: standard output holds figures only."""
     print(text, file=sys.stderr, flush=True)

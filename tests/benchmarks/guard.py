@@ -138,7 +138,6 @@ def _load() -> Measured:
     return Measured(found["load"], {"MB": found["size"] * ROWS / 1e6})
 
 
-_AT = ", ".join(f"{rows:,}" for rows in _SIZES)
 _VIEWS = "12 views, small ones first,"
 _AGAINST = f"{ROWS:,} different training pictures, made-up fingerprints; a decoded picture of 512 × 512, one at a time"
 

@@ -26,7 +26,6 @@ _SECONDS = 60 if FULL else 10
 _ROWS = 100_000
 _CASES = 10_000 if FULL else 500
 _CLIENTS = 96
-_ALLOWED = {200, 401, 403, 404, 405, 408, 413, 415, 422, 429, 503, 400}
 
 
 @dataclass

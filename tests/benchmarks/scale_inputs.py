@@ -22,7 +22,6 @@ _TAIL, _SHIFT = 0.6, 10  # the k-th word is drawn as often as 1 / (k + 10)^1.6
 _MANY = 2**40  # words are numbers below, and those that only one caption has lie above
 _FEW = 33_000  # uniform words
 _COPIED = 20  # one caption in so many is a copy
-_HEX = np.array([f"{byte:02x}".encode() for byte in range(256)]).view(np.uint16)
 _SHARED = 20  # of so many pictures, two have nearly equal hashes
 
 

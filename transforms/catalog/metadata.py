@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.catalog import text_metadata
-from transforms.catalog.byte_limits import ByteLimits, ParquetTable, open_parquet
+from transforms.catalog.byte_limits import ParquetTable, open_parquet
 from transforms.catalog.columns import (
     DECIDING,
     HASH_COLUMNS,
@@ -33,6 +33,7 @@ from transforms.catalog.record_files import PARQUET_ERRORS
 from transforms.catalog.values import is_scalar, is_text_like, is_usable, texts, utf8
 from transforms.readable import first_line
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 from transforms.storage.full_disks import is_full
 from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
 

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from transforms.catalog.byte_limits import ByteLimits, TooLargeError, open_parquet
+from transforms.catalog.byte_limits import TooLargeError, open_parquet
 from transforms.catalog.columns import BLANKS, stated
 from transforms.catalog.record_files import CappedText, RecordFileError
+from transforms.storage.file_limits import ByteLimits
 
 KINDS = ("sample_id", "url", "host", "sha256", "pdq")
 ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt")

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from transforms.storage.compact_thrift import CompactThrift, Struct, Wanted
+from transforms.storage.compact_thrift import CompactThrift, KeptFields, Struct
 
 _MAGIC = b"PAR1"
 _TAIL = 8  # length of the footer and the magic bytes
@@ -24,12 +24,12 @@ _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3  # kinds of pages
 _BY_DICTIONARY, _DELTA = frozenset({2, 8}), 7  # encodings that expand
 _CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 _OFFSET = 8  # bytes that a value takes in memory besides itself
-_FOOTER: Wanted = {
+_FOOTER: KeptFields = {
     2: {1: None, 2: None, 3: None, 4: None, 5: None},  # its columns: type, length, repetition, name, children
     3: None,  # rows
     4: {1: {3: {4: None, 5: None, 7: None, 9: None, 11: None}}, 3: None},  # row groups: chunks, rows
 }
-_PAGE: Wanted = {1: None, 2: None, 3: None, 5: {1: None, 2: None}, 8: {1: None, 4: None}}
+_PAGE: KeptFields = {1: None, 2: None, 3: None, 5: {1: None, 2: None}, 8: {1: None, 4: None}}
 _FOOTER_VALUES, _PAGE_VALUES = 8_000_000, 10_000  # a footer has some 30 for each chunk
 _SCANNED, _SCANNED_A_BYTE = 1_000_000, 4  # values of a dictionary that are looked at: at most, and for each packed byte
 

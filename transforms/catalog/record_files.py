@@ -23,11 +23,12 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from transforms.catalog.byte_limits import ByteLimits, TooLargeError, open_parquet
+from transforms.catalog.byte_limits import TooLargeError, open_parquet
 from transforms.catalog.columns import is_text
 from transforms.catalog.json_records import JsonTextError, objects
 from transforms.readable import first_line
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 
 _HEAD = 4096
 _CHUNK = 8 << 20

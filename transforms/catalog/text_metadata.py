@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.catalog.byte_limits import ByteLimits, TextCheck
+from transforms.catalog.byte_limits import TextCheck
 from transforms.catalog.columns import (
     DECIDING,
     HASH_COLUMNS,
@@ -25,6 +25,7 @@ from transforms.catalog.columns import (
 from transforms.catalog.record_files import Record, RecordFileError, records
 from transforms.catalog.values import rights_text
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 """Endings of metadata files that are converted."""

@@ -12,13 +12,13 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Protocol, get_type_hints
 
 from transforms import plug_ins
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTaken
 from transforms.dumps import parquet, tars
 from transforms.dumps.folders import Folder
 from transforms.dumps.members import ArchiveError, Listing, Member, text_of, too_large
 from transforms.plug_ins import PlugIn, PlugInError
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 
 _TEXTS = ("key", "name", "url", "caption", "uid")
 """What is said of a picture, which is made text if it is none."""

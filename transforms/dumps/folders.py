@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps import picture_tables
 from transforms.dumps.members import ArchiveError, Listing
 from transforms.dumps.samples import Part, Samples
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 from transforms.storage.remote_stores import is_remote
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.catalog.byte_limits import LISTED, ByteLimits, ParquetTable, open_parquet
+from transforms.catalog.byte_limits import LISTED, ParquetTable, open_parquet
 from transforms.catalog.columns import TEXT_COLUMNS, forms_of
 from transforms.catalog.metadata import Inspection
 from transforms.dumps import dump as dumps
@@ -20,6 +20,7 @@ from transforms.dumps.members import Member
 from transforms.dumps.parquet import Parquet
 from transforms.dumps.picture_cells import place_of
 from transforms.storage import copies, stores
+from transforms.storage.file_limits import ByteLimits
 from transforms.storage.remote_stores import is_remote
 
 _BATCH, _BYTES = 64_000, 64 << 20  # rows held at once

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from transforms.catalog.byte_limits import ByteLimits, ParquetTable, TooLargeError, open_parquet
+from transforms.catalog.byte_limits import ParquetTable, TooLargeError, open_parquet
 from transforms.catalog.columns import PICTURES_WANTED, column_of, fits, is_text
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.picture_columns import PictureColumn, picture_columns, thumbnails, unread
@@ -23,6 +23,7 @@ from transforms.dumps.members import ROW, ArchiveError, Listing, Member, too_lar
 from transforms.dumps.picture_cells import INDEX_BITS, PictureCell, PictureCells, place_of, plain_values
 from transforms.readable import first_line
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 
 _ROWS = 8_192  # rows of text held at once
 _REASON = 200

@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.dumps import first_bytes, names, sidecars
 from transforms.dumps.members import SIDECAR_BYTES, ArchiveError, Listing, Member, too_large
+from transforms.storage.file_limits import ByteLimits
 from transforms.storage.system_files import HIDDEN, is_system_file
 
 LEAVES = "refused: a link or device whose name leaves the archive"

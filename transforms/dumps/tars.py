@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps import first_bytes, picture_tables
 from transforms.dumps.members import ArchiveError, Listing
 from transforms.dumps.samples import Part, Samples
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 
 TAIL = "bytes after the end mark of the tar, which are no tar"
 _LINK = "refused: the member is a link or device, not a file"

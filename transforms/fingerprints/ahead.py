@@ -1,16 +1,17 @@
 """Working ahead of a reader, in threads.
 
-What belongs here: the number of items in progress, and their order. What does not: the work
-(`fingerprints/fingerprint.py`).
+What belongs here: the number of items in progress and of those handed out together, and their order. What does not: the
+work (`fingerprints/fingerprint.py`).
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import ceil
 
-from transforms.catalog.byte_limits import ByteLimits
+from transforms.storage.file_limits import ByteLimits
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,20 @@ def work_ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace)
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def handfuls[T](items: Iterable[T], most: Callable[[T], int], workers: int, expected: int) -> Iterator[tuple[T, ...]]:
+    """Yield items, some at a time, and ever fewer of the last, so that all workers end together.
+
+    Args:
+        items: The items. Each is read when its turn has come.
+        most: Returns how many may be handed out together with an item and after it, from 1 on.
+        workers: How many are at work at once.
+        expected: The number of items. One by one are handed out what is more, or if that is not known: 0.
+    """
+    waiting, left = iter(items), expected
+    for item in waiting:
+        count = max(1, min(most(item), left // (2 * workers)))
+        some = (item, *islice(waiting, count - 1))
+        left -= len(some)
+        yield some

@@ -15,7 +15,6 @@ import termios
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,16 +114,15 @@ class Feed:
         )
 
     def handfuls[T](self, items: Iterable[T], workers: int) -> Iterator[tuple[T, ...]]:
-        """Yield what calls are for: `files` at a time, and ever fewer of the last, so that all workers end together.
+        """Yield what calls are for: `files` at a time, and ever fewer of the last.
 
         Args:
             items: What the files are read of; of the expected number, or fewer.
             workers: How many calls are made at once.
         """
-        waiting, left = iter(items), self._expected
-        while some := tuple(islice(waiting, max(1, min(self.files, left // (2 * workers))))):
-            left -= len(some)
-            yield some
+        from transforms.fingerprints.ahead import handfuls  # not by the processes either
+
+        return handfuls(items, lambda _: self.files, workers, self._expected)
 
     def __call__(self, files: Sequence[bytes]) -> list[FedPicture]:
         """Make pictures ready. Bad bytes do not raise; the fingerprint then has the reason.

@@ -40,7 +40,7 @@ class MetadataRow:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StatedValues:
     """Values that pictures state: a row that states one of them may concern a picture.
 
     Attributes:
@@ -54,7 +54,7 @@ class Wanted:
     loose: bool = False
 
 
-def read_rows(path: str, first_id: int, wanted: Wanted) -> Iterator[MetadataRow]:
+def read_rows(path: str, first_id: int, wanted: StatedValues) -> Iterator[MetadataRow]:
     """Yield the rows of a metadata parquet that state a wanted value. Holds one batch of rows.
 
     Args:
@@ -99,7 +99,7 @@ def _text(column: pa.Array, identifier: str) -> pa.Array:
     return pc.utf8_lower(found) if identifier in HASH_COLUMNS else found
 
 
-def _mask(columns: Columns, wanted: Wanted, rows: int) -> pa.Array:
+def _mask(columns: Columns, wanted: StatedValues, rows: int) -> pa.Array:
     mask = pa.repeat(pa.scalar(False), rows)
     for identifier, values in wanted.values.items():
         mask = pc.or_(mask, _states(columns, identifier, values, wanted))
@@ -112,7 +112,7 @@ def _mask(columns: Columns, wanted: Wanted, rows: int) -> pa.Array:
     return mask
 
 
-def _states(columns: Columns, identifier: str, values: Collection[str], wanted: Wanted) -> pa.Array | pa.Scalar:
+def _states(columns: Columns, identifier: str, values: Collection[str], wanted: StatedValues) -> pa.Array | pa.Scalar:
     looked_for, mask = pa.array(list(values), pa.string()), pa.scalar(False)
     for column in (column for name in _READ_FROM.get(identifier, (identifier,)) for column in columns[name]):
         found = _loose(column, identifier) if wanted.loose else column

@@ -20,7 +20,7 @@ from transforms.catalog.landing import OK, ROW_BITS, LandedShard
 from transforms.dumps.members import Member
 from transforms.fingerprints.identifiers import IDENTIFIERS, Identifiers
 from transforms.fingerprints.match_tiers import Tiers
-from transforms.fingerprints.metadata_rows import MetadataRow, Wanted, read_rows, states_hashes
+from transforms.fingerprints.metadata_rows import MetadataRow, StatedValues, read_rows, states_hashes
 
 _EXAMPLES = 5
 _HINTED = 8  # pictures of one value that a row is held against
@@ -178,7 +178,7 @@ class _Hints:
                     refused.setdefault(at, row)
 
 
-def _wanted(pictures: Iterable[Identifiers], *, loose: bool) -> Wanted:
+def _wanted(pictures: Iterable[Identifiers], *, loose: bool) -> StatedValues:
     """Return the values by which rows concern some pictures."""
     values: defaultdict[str, set[str]] = defaultdict(set)
     without_url: defaultdict[str, set[str]] = defaultdict(set)
@@ -192,4 +192,4 @@ def _wanted(pictures: Iterable[Identifiers], *, loose: bool) -> Wanted:
                 found = [value.strip(BLANKS) for value in found]
             (without_url if only_bare else values)[identifier].update(found)
     some, bare = ({name: found for name, found in each.items() if found} for each in (values, without_url))
-    return Wanted(some, bare, loose)
+    return StatedValues(some, bare, loose)

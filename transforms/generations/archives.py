@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from transforms.catalog.byte_limits import ByteLimits, open_parquet
+from transforms.catalog.byte_limits import open_parquet
 from transforms.catalog.not_taken import NotTaken
 from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import PARQUET_ERRORS, RecordFileError, records
@@ -23,6 +23,7 @@ from transforms.generations.generation import Location
 from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, of_record
 from transforms.generations.tables import HeldTexts, is_table
 from transforms.storage import stores
+from transforms.storage.file_limits import ByteLimits
 from transforms.storage.system_files import is_system_file
 
 _RECORDS = 500_000  # of lists that are kept, so that a sensor reads an archive once: some 300 MB

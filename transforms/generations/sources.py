@@ -8,7 +8,6 @@ import posixpath
 from collections.abc import Iterator
 from functools import partial
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTaken, NotTakenCounts
 from transforms.dumps.members import ArchiveError
 from transforms.dumps.samples import UNREADABLE
@@ -19,6 +18,7 @@ from transforms.generations.generation import FoundGeneration, Generation, Gener
 from transforms.generations.statements import PictureStatement
 from transforms.generations.tables import TableFile, read_tables
 from transforms.storage import globs, stores
+from transforms.storage.file_limits import ByteLimits
 from transforms.storage.system_files import HIDDEN, is_system_file
 
 NO_PICTURE_OF_NAME = "a text or JSON beside no picture of its name"

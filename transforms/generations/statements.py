@@ -164,29 +164,29 @@ class Description:
     """What is said of a generation by all that describes it.
 
     Attributes:
-        said: Of each field, the first statement's value.
+        fields: The value of each field, as the first statement that has it states it.
         described_by: Whatever said so, in the order in which it is believed; None if nothing did.
         stated_otherwise: Other values that it stated, such as `PNG parameters: seed = 7`.
     """
 
-    said: Mapping[str, str | int]
+    fields: Mapping[str, str | int]
     described_by: str | None
     stated_otherwise: tuple[str, ...]
 
 
 def describe(statements: Iterable[PictureStatement]) -> Description:
     """Return what several statements say together. The first that states a field is believed."""
-    said: dict[str, str | int] = {}
+    fields: dict[str, str | int] = {}
     speakers: dict[str, None] = {}
     otherwise: dict[str, None] = {}
     for each in statements:
         for name, value in each.fields.items():
-            if name not in said:
-                said[name] = value
+            if name not in fields:
+                fields[name] = value
                 speakers[each.said_by] = None
-            elif _differs(said[name], value):
+            elif _differs(fields[name], value):
                 otherwise[f"{each.said_by}: {name} = {value}"] = None
-    return Description(said, "; ".join(speakers) or None, tuple(otherwise))
+    return Description(fields, "; ".join(speakers) or None, tuple(otherwise))
 
 
 def _differs(one: str | int, other: str | int) -> bool:

@@ -12,13 +12,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.record_files import Record, RecordFileError, records
 from transforms.dumps.members import ArchiveError
 from transforms.generations.generation import GenerationsError
 from transforms.generations.names import AmbiguousName, PictureNames
 from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, lower_names, of_record, word
+from transforms.storage.file_limits import ByteLimits
 
 _FORMS = r"(jsonl|jsonlines|ndjson|json|parquet|pq|csv|tsv)(\.gz)?"
 # In the order in which they are believed

@@ -23,8 +23,6 @@ from transforms.regions import Box
 BYTES, PERCEPTUAL, EMBEDDING = "sha256", "pdq", "embedding"
 PROMPTS = ("prompt", "prompt_normalised", "prompt_semantic")
 _BITS = 256
-_JOINED = 104  # bytes a hash while it is joined
-_LEAST = 1 << 17  # hashes joined at once, however little memory there is
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def hash_neighbours(
         return lists
     variants = np.concatenate([queries[i].dihedral for i in comparable])
     turns = len(variants) // len(comparable)
-    at_once = max(_LEAST, memory // _JOINED)
+    at_once = join.at_once(memory)
     for start in range(0, len(among), at_once):
         some = among[start : start + at_once]
         for pairs in join.cross_join(variants, pictures.pdq[some], radius):

@@ -37,7 +37,7 @@ class Edit:
     apply: Callable[[Pixels, Pixels, np.random.Generator], Pixels]
 
     def __reduce__(self) -> "tuple[Callable[[str], Edit], tuple[str]]":
-        """Be sent to other processes by name: many of the functions have none."""
+        """Send the name alone to other processes: many of the functions are lambdas, which cannot be sent."""
         return edit, (self.name,)
 
 

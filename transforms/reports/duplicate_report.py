@@ -91,10 +91,8 @@ class RepeatedRows:
 
     name: str
     rows: int
-    usable_rows: int
     repeated_rows: int
     repeated_pictures: int
-    largest_count: int
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ _KEPT = 600_000  # structs; with its fields, each takes up to 400 bytes
 _BROKEN = "its footer or the header of a page is broken"
 
 type Struct = Mapping[int, Any]
-type Wanted = Mapping[int, "Wanted | None"]
+type KeptFields = Mapping[int, "KeptFields | None"]
 """Numbers of the fields to keep, each with those of the structs that it holds; None: it is a number or bytes."""
 
 
@@ -35,7 +35,7 @@ class CompactThrift:
         self.at = 0
         self._data, self._most, self._read, self._kept = data, most, 0, 0
 
-    def struct(self, wanted: Wanted | None, depth: int = 0) -> dict[int, Any]:
+    def struct(self, wanted: KeptFields | None, depth: int = 0) -> dict[int, Any]:
         """Return the wanted fields of the next struct by number. A field of another kind than is wanted is left out.
 
         Args:
@@ -59,7 +59,7 @@ class CompactThrift:
                 self._value(kind, None, depth + 1)
         return fields
 
-    def _value(self, kind: int, wanted: Wanted | None, depth: int) -> Any:  # noqa: ANN401 -- any value of Thrift
+    def _value(self, kind: int, wanted: KeptFields | None, depth: int) -> Any:  # noqa: ANN401 -- any value of Thrift
         """Return a number, bytes, or what is wanted of structs; None for others, which are read and forgotten."""
         self._read += 1
         self._kept += kind == 12 and wanted is not None

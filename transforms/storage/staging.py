@@ -119,7 +119,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all that it holds, unless it is missing or another writer is inside `staged` with it."""
+    """Remove a folder with all that it holds. Does nothing if it is missing, or another writer has its lock."""
     with suppress(FileNotFoundError), _locked(folder) as lock:
         if lock is not None:
             shutil.rmtree(folder)

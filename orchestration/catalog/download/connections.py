@@ -26,7 +26,7 @@ HEAD_BYTES = 1 << 16
 """Bytes of the largest head of an answer that is read."""
 
 
-class Unfetched(OSError):
+class NotDownloaded(OSError):
     """A picture was not downloaded; the message says why in our own words, and holds nothing that a server sent."""
 
 
@@ -51,11 +51,11 @@ class AnswerTime:
             raise TimeoutError
         return min(left, self._silence_s)
 
-    def refusal(self) -> Unfetched:
+    def refusal(self) -> NotDownloaded:
         """Return why an answer whose last wait took too long is not taken."""
         if self._ending:
-            return Unfetched(f"too slow: not whole after download.answer_s = {self._whole_s:g}")
-        return Unfetched(f"timed out: silent for {self._silence_s:g} seconds")
+            return NotDownloaded(f"too slow: not whole after download.answer_s = {self._whole_s:g}")
+        return NotDownloaded(f"timed out: silent for {self._silence_s:g} seconds")
 
 
 class BoundedResponse(http.client.HTTPResponse):
@@ -76,7 +76,7 @@ class BoundedResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self._bytes)
 
     def begin(self) -> None:
-        """Read the head. Raises Unfetched if it is too large."""
+        """Read the head. Raises NotDownloaded if it is too large."""
         super().begin()
         self._bytes.head_left = None
 
@@ -96,7 +96,7 @@ class _TimedBytes(io.RawIOBase):
         if self.head_left is not None:
             self.head_left -= count
             if self.head_left < 0:
-                raise Unfetched(f"the head of the answer has more than {HEAD_BYTES} bytes")
+                raise NotDownloaded(f"the head of the answer has more than {HEAD_BYTES} bytes")
         return count
 
     def close(self) -> None:
@@ -134,11 +134,11 @@ def public_addresses(host: str, port: int, time: AnswerTime, allowed: Sequence[s
         flags: As getaddrinfo takes them.
 
     Raises:
-        Unfetched: If one of them must not be asked.
+        NotDownloaded: If one of them must not be asked.
     """
     found = resolved(host, port, time, flags)
     if any(is_refused(place[0], allowed) for *_, place in found):
-        raise Unfetched("refused: an address inside the network; download.allow_networks can allow it")
+        raise NotDownloaded("refused: an address inside the network; download.allow_networks can allow it")
     return found
 
 

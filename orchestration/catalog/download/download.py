@@ -31,9 +31,9 @@ from orchestration.catalog.download.url_lists import WORK, UrlList, open_list
 from orchestration.settings import Settings
 from orchestration.settings.inputs import Dataset
 from transforms.catalog import landing
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.packages import installing
 from transforms.readable import count
+from transforms.storage.file_limits import ByteLimits
 
 _POLL_S = 0.25
 _REASONS = 10

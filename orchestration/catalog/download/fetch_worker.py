@@ -33,7 +33,7 @@ from typing import Any
 
 from orchestration.catalog.download.connections import (
     AnswerTime,
-    Unfetched,
+    NotDownloaded,
     connection,
     public_addresses,
     resolved,
@@ -76,7 +76,7 @@ class AnswerLimits:
 
 
 class _Answer:
-    """An answer as img2dataset reads it: its headers, then a whole picture or Unfetched."""
+    """An answer as img2dataset reads it: its headers, then a whole picture or NotDownloaded."""
 
     def __init__(self, raw: http.client.HTTPResponse, limit: int, time: AnswerTime) -> None:
         self.headers = raw.headers
@@ -94,18 +94,18 @@ class _Answer:
             while part := self._raw.read1(1 << 16):
                 body += part
                 if len(body) > self._limit:
-                    raise Unfetched(f"too large: more than limits.member_bytes = {self._limit}")
+                    raise NotDownloaded(f"too large: more than limits.member_bytes = {self._limit}")
         except Exception as error:  # whatever it is, img2dataset would quote it
             raise _told(error, self._time) from None
         if self._raw.length:
-            raise Unfetched(_BROKEN_OFF)
+            raise NotDownloaded(_BROKEN_OFF)
         if not body:
-            raise Unfetched("empty: zero bytes")
+            raise NotDownloaded("empty: zero bytes")
         head = bytes(body[: first_bytes.HEAD])
         if first_bytes.is_archive(head) or first_bytes.is_compressed(head):
-            raise Unfetched("an archive or a compressed file, not a picture")
+            raise NotDownloaded("an archive or a compressed file, not a picture")
         if not first_bytes.is_picture(head):
-            raise Unfetched(first_bytes.no_picture(head))
+            raise NotDownloaded(first_bytes.no_picture(head))
         return bytes(body)
 
 
@@ -127,7 +127,7 @@ class Opener(urllib.request.OpenerDirector):
             timeout: Seconds without data after which the request fails.
 
         Raises:
-            Unfetched: If the picture cannot be downloaded.
+            NotDownloaded: If the picture cannot be downloaded.
         """
         time = AnswerTime(self._limits.answer_s, timeout)
         url, headers = fullurl.full_url, dict(fullurl.header_items()) | {"Connection": "close"}
@@ -141,23 +141,23 @@ class Opener(urllib.request.OpenerDirector):
                 url = urllib.parse.urljoin(url, location)
         except Exception as error:  # whatever it is, img2dataset would quote it
             raise _told(error, time) from None
-        raise Unfetched(f"redirects without end: more than download.redirects = {self._limits.redirects}")
+        raise NotDownloaded(f"redirects without end: more than download.redirects = {self._limits.redirects}")
 
     def _taken(self, answer: http.client.HTTPResponse, time: AnswerTime) -> _Answer:
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return _Answer(answer, self._limits.member_bytes, time)
         answer.close()
         known = {each.value: each.phrase for each in HTTPStatus}
-        raise Unfetched(f"HTTP Error {answer.status}: {known.get(answer.status, 'no status of HTTP')}")
+        raise NotDownloaded(f"HTTP Error {answer.status}: {known.get(answer.status, 'no status of HTTP')}")
 
     def _asked(self, url: str, headers: Mapping[str, str], time: AnswerTime) -> http.client.HTTPResponse:
         if len(url) > _URL_LENGTH:
-            raise Unfetched(f"a URL of more than {_URL_LENGTH} characters")
+            raise NotDownloaded(f"a URL of more than {_URL_LENGTH} characters")
         parts = urllib.parse.urlsplit(urllib.parse.quote(url, safe=string.punctuation))  # as browsers do
         if parts.scheme not in {"http", "https"}:
-            raise Unfetched("only http and https are fetched")
+            raise NotDownloaded("only http and https are fetched")
         if not parts.hostname:
-            raise Unfetched(_UNREADABLE)
+            raise NotDownloaded(_UNREADABLE)
         made, target, further = self._way(parts, time)
         try:
             made.connect()
@@ -197,18 +197,18 @@ class Opener(urllib.request.OpenerDirector):
         return made, path, {}
 
 
-def _told(error: Exception, time: AnswerTime) -> Unfetched:
+def _told(error: Exception, time: AnswerTime) -> NotDownloaded:
     # libraries quote what they could not read: of an error only its kind and its number are told
-    if isinstance(error, Unfetched):
+    if isinstance(error, NotDownloaded):
         return error
     if isinstance(error, TimeoutError):
         return time.refusal()
     for kind, words in _WORDS:
         if isinstance(error, kind):
-            return Unfetched(words)
+            return NotDownloaded(words)
     if isinstance(error, OSError) and error.errno:
-        return Unfetched(f"[Errno {error.errno}] {os.strerror(error.errno)}")
-    return Unfetched(f"failed: {type(error).__name__}")
+        return NotDownloaded(f"[Errno {error.errno}] {os.strerror(error.errno)}")
+    return NotDownloaded(f"failed: {type(error).__name__}")
 
 
 def _end_with_parent() -> None:

@@ -21,13 +21,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.catalog.byte_limits import ByteLimits, open_parquet
+from transforms.catalog.byte_limits import open_parquet
 from transforms.catalog.columns import LandingError, column_of
 from transforms.catalog.landing import LandingFile
 from transforms.catalog.metadata import inspect
 from transforms.dumps.members import ROW
 from transforms.hashing.hashes import file_sha256
 from transforms.storage import copies
+from transforms.storage.file_limits import ByteLimits
 
 WORK = ".download"
 _OURS = ("url", "caption")

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.warehouse import lake
+from orchestration.warehouse.queries import quoted
 from transforms.packages import installing
 
 _ASKED = re.compile(r"\blance_\w+\s*\(|\.lance\b", re.I)
@@ -44,10 +45,8 @@ def require_extension() -> Path:
 
 def load(con: duckdb.DuckDBPyConnection) -> None:
     """Load the extension into an open database. Raises NoExtension."""
-    from orchestration.facts.filters import literal  # late: Lance takes a second to import
-
     file = require_extension()
     try:
-        con.execute(f"load {literal(str(file))}")
+        con.execute(f"load {quoted(str(file))}")
     except duckdb.Error as error:
         raise NoExtension(f"{file} cannot be used: {error}") from error

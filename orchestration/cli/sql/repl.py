@@ -37,7 +37,8 @@ _HELP = """\
 .upright       print each row as lines of name and value; again to print tables
 .help          print this
 .quit          end, like Ctrl-D
-In a query, nearest(SAMPLE_ID, k := 10) returns the most similar pictures by embedding."""
+In a query, nearest(SAMPLE_ID, k := 10) returns the rows whose copy embeddings are nearest, and
+find('WORDS', k := 20) those nearest in meaning, where the version embeds by meaning."""
 
 
 def interact(opened: Session, form: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from transforms import pictures
 
-_DEAR_WAIT = 2  # dear checks that may wait for each that runs
+_COSTLY_WAIT = 2  # costly checks that may wait for each that runs
 
 
 class QueueFull(RuntimeError):
@@ -79,17 +79,17 @@ class Admission:
         self.capacity = capacity
         pictures.start(capacity.workers)
         self._pool = ThreadPoolExecutor(capacity.workers, thread_name_prefix="check")
-        self._held = self.inside = self._dear = 0
-        self._dear_at_once = max(1, capacity.workers // 2)
-        self._lane = asyncio.Semaphore(self._dear_at_once)
-        self._seconds, self._dear_seconds = 0.05, 1.0  # of a check, on average
+        self._held = self.inside = self._costly = 0
+        self._costly_at_once = max(1, capacity.workers // 2)
+        self._lane = asyncio.Semaphore(self._costly_at_once)
+        self._seconds, self._costly_seconds = 0.05, 1.0  # of a check, on average
 
     def _full(self) -> QueueFull:
         return QueueFull(max(1, math.ceil(self.inside * self._seconds / self.capacity.workers)))
 
     @property
-    def _dear_retry_s(self) -> int:
-        return max(1, math.ceil(self._dear * self._dear_seconds / self._dear_at_once))
+    def _costly_retry_s(self) -> int:
+        return max(1, math.ceil(self._costly * self._costly_seconds / self._costly_at_once))
 
     @contextmanager
     def slot(self) -> Iterator[Slot]:
@@ -131,7 +131,7 @@ class Admission:
             raise TooSlow(f"the body did not arrive within {self.capacity.body_s:g} s") from None
         return b"".join(parts)
 
-    async def run[T](self, slot: Slot, work: Callable[[float], T], *, dear: bool = False) -> T:
+    async def run[T](self, slot: Slot, work: Callable[[float], T], *, costly: bool = False) -> T:
         """Run a check in a thread. Dear ones take half of the threads at most, and few of them wait.
 
         A thread cannot be stopped: but for decoding, a slow check runs to the end of its step and keeps its slot until
@@ -140,10 +140,10 @@ class Admission:
         Args:
             slot: That of the request.
             work: The check; takes the seconds that are left.
-            dear: Whether it may take many times as long as others.
+            costly: Whether it may take many times as long as others.
 
         Raises:
-            QueueFull: If it is dear, and as many as may wait do.
+            QueueFull: If it is costly, and as many as may wait do.
             TooLate: If no time is left when a thread is free.
         """
 
@@ -155,21 +155,21 @@ class Admission:
                 return work(slot.until - start)
             finally:
                 taken = time.monotonic() - start
-                if dear:
-                    self._dear_seconds += 0.1 * (taken - self._dear_seconds)
+                if costly:
+                    self._costly_seconds += 0.1 * (taken - self._costly_seconds)
                 else:
                     self._seconds += 0.1 * (taken - self._seconds)
 
-        if not dear:
+        if not costly:
             return await asyncio.get_running_loop().run_in_executor(self._pool, timed)
-        if self._dear >= self._dear_at_once * (1 + _DEAR_WAIT):
-            raise QueueFull(self._dear_retry_s, "large pictures")
-        self._dear += 1
+        if self._costly >= self._costly_at_once * (1 + _COSTLY_WAIT):
+            raise QueueFull(self._costly_retry_s, "large pictures")
+        self._costly += 1
         try:
             async with self._lane:
                 return await asyncio.get_running_loop().run_in_executor(self._pool, timed)
         finally:
-            self._dear -= 1
+            self._costly -= 1
 
     def close(self) -> None:
         """Wait for the threads to end."""

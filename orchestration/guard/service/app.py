@@ -33,7 +33,7 @@ from orchestration.guard.service import bodies, evidence_page
 from orchestration.guard.service.admission import Admission, Capacity, QueueFull, Slot, TooLarge, TooLate, TooSlow
 from orchestration.guard.service.bodies import SentPicture, UnreadableBody
 from orchestration.guard.service.clients import OPERATOR, Client, asking
-from orchestration.guard.service.costs import is_dear
+from orchestration.guard.service.costs import is_costly
 from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.decider import Decider
 from orchestration.guard.service.openapi import openapi
@@ -200,7 +200,7 @@ class GuardService:
             verdict = await self._admission.run(
                 slot,
                 lambda limit: self._decider.check(client, image, name, limit),
-                dear=is_dear(image, self._current.guard.frames),
+                costly=is_costly(image, self._current.guard.frames),
             )
         self._decider.told(client, verdict, name, len(image), time.perf_counter() - arrived)
         status = 200 if verdict.decision != "unavailable" else 503 if verdict.temporary else 422
@@ -222,8 +222,8 @@ class GuardService:
 
         async with self._admitted(request) as (slot, body):
             sent = await asyncio.to_thread(bodies.pictures, body, kind)
-            dear = any(is_dear(picture.data, self._current.guard.frames) for picture in sent)
-            done = await self._admission.run(slot, lambda limit: each(sent, limit), dear=dear)
+            costly = any(is_costly(picture.data, self._current.guard.frames) for picture in sent)
+            done = await self._admission.run(slot, lambda limit: each(sent, limit), costly=costly)
         for _, name, size, verdict in done:
             self._decider.told(client, verdict, name, size, time.perf_counter() - arrived)
         return JSONResponse(

@@ -1,13 +1,13 @@
-"""What a file may cost before it is decoded, by what its header says: so that dear ones do not hold up the others.
+"""What a file may cost before it is decoded, by what its header says: so that costly ones do not hold up the others.
 
 What belongs here: reading sizes of headers. What does not: refusing a file (`transforms/pictures/bounds.py`), its way
-through the service (`guard/service/admission.py`). A header that lies costs its file a place among the dear ones, or
+through the service (`guard/service/admission.py`). A header that lies costs its file a place among the costly ones, or
 the limits of decoding.
 """
 
 from transforms.pictures.png import SIGNATURE
 
-DEAR = 16_000_000  # pixels
+COSTLY = 16_000_000  # pixels
 _GIF, _JPEG, _RIFF, _WEBP = (b"GIF87a", b"GIF89a"), b"\xff\xd8", b"RIFF", b"WEBP"
 _FRAMES = range(0xC0, 0xD0)  # markers of JPEG that state a size, but for these
 _OTHER = {0xC4, 0xC8, 0xCC}
@@ -15,7 +15,7 @@ _AVIF, _BOXES = b"ispe", 65_536  # the box that states a size, and the bytes in 
 _CHUNKS = 64
 
 
-def is_dear(data: bytes, frames: int) -> bool:
+def is_costly(data: bytes, frames: int) -> bool:
     """Return whether a file may show more than 16 million pixels, or does not say how many in a way that is known.
 
     Args:
@@ -26,7 +26,7 @@ def is_dear(data: bytes, frames: int) -> bool:
     if stated is None or not stated[0]:
         return True
     pixels, several = stated
-    return pixels * (frames if several else 1) > DEAR
+    return pixels * (frames if several else 1) > COSTLY
 
 
 def _pixels(data: bytes) -> tuple[int, bool] | None:

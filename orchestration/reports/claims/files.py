@@ -89,7 +89,7 @@ def _page(con: duckdb.DuckDBPyConnection, settings: Settings, source: Path, meth
     version = publication(con)
     [searched] = tables.rows(con, query("claims/searched"))
     counts = {row["trained_on"]: row["pictures"] for row in tables.rows(con, query("claims/counts"))}
-    shown = list(tables.rows(con, query("claims/shown"), SHOWN))
+    shown = tables.rows(con, query("claims/shown"), SHOWN)
     files = (None if row["failure"] else on_disk(str(source / row["picture"])) for row in shown)
     small = thumbnails_of(files, settings.limits.bounds)
     return ClaimPage(

@@ -4,14 +4,14 @@ What belongs here: temporary tables over a published version. What does not: fin
 SELECTs (`sql/queries/claims/`), files (`claims/files.py`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from orchestration.matches.claims import VERDICTS, ClaimedPicture, ClaimMatch
-from orchestration.warehouse.queries import query
+from orchestration.warehouse.queries import fetch_rows, query
 
 TABLES = ("claim_pictures", "claim_matches", "claim_rows", "claim_generations", "claims", "claim_opt_outs")
 _PICTURES = pa.schema(
@@ -74,17 +74,15 @@ def fill(con: duckdb.DuckDBPyConnection, found: Iterable[ClaimedPicture], within
         con.execute(f"create temp table {table} as {query(f'claims/{name}')}", values)
 
 
-def rows(con: duckdb.DuckDBPyConnection, sql: str, *values: object) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a SELECT as dictionaries.
+def rows(con: duckdb.DuckDBPyConnection, sql: str, *values: object) -> list[dict[str, Any]]:
+    """Return the rows of a SELECT as dictionaries.
 
     Args:
         con: A connection with the tables.
         sql: The SELECT.
         values: Its parameters.
     """
-    cursor = con.execute(sql, values)
-    columns = [column[0] for column in cursor.description or ()]
-    yield from (dict(zip(columns, row, strict=True)) for row in cursor.fetchall())
+    return fetch_rows(con.execute(sql, values))
 
 
 def _empty(schema: pa.Schema) -> str:

@@ -15,7 +15,7 @@ import duckdb
 from orchestration.settings import Settings
 from orchestration.settings.disclosure import Disclosure
 from orchestration.settings.inputs import Dataset
-from orchestration.warehouse.queries import meaning, query
+from orchestration.warehouse.queries import fetch_rows, meaning, query
 from transforms.reports.disclosure_form import AnswerTable, AskedQuery, Cell, FormAnswer, Status
 
 _GROUP = "disclosures"
@@ -71,9 +71,7 @@ class Answers:
             name: Its name.
             values: Its parameters.
         """
-        cursor = self.con.execute(self.asked(name, **values), values)
-        columns = [column[0] for column in cursor.description or ()]
-        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        return fetch_rows(self.con.execute(self.asked(name, **values), values))
 
     def has(self, table: str, column: str) -> bool:
         """Return whether the version has a column: versions of earlier releases lack some.

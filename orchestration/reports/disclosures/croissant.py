@@ -12,11 +12,10 @@ from typing import Any
 
 import duckdb
 
-from orchestration.facts.filters import literal
 from orchestration.reports.disclosures import counts
 from orchestration.reports.disclosures.answers import Answers
 from orchestration.settings.disclosure import OPEN_END
-from orchestration.warehouse.queries import query
+from orchestration.warehouse.queries import query, quoted
 from transforms.hashing.hashes import file_sha256
 from transforms.reports.disclosure_form import FormAnswer, FormSection
 
@@ -95,7 +94,7 @@ def write_table(answers: Answers, path: Path) -> None:
     """
     con: duckdb.DuckDBPyConnection = answers.con
     answers.asked("samples")
-    con.execute(f"copy ({query('disclosures/samples')}) to {literal(str(path))} (format parquet, compression zstd)")
+    con.execute(f"copy ({query('disclosures/samples')}) to {quoted(str(path))} (format parquet, compression zstd)")
 
 
 def sections(answers: Answers) -> tuple[FormSection, ...]:

@@ -15,7 +15,7 @@ from orchestration.provenance.meaning.finder import FoundPictures
 from orchestration.reports import cases
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
-from orchestration.warehouse.queries import query
+from orchestration.warehouse.queries import fetch_rows, query
 from transforms.reports import found_page
 from transforms.reports.found_page import FoundPage, ListedPicture
 from transforms.storage import staging
@@ -60,9 +60,7 @@ def page(
         pictures: Reader of the training pictures.
     """
     version = publication(con)
-    cursor = con.execute(query("find/found"))
-    names = [column[0] for column in cursor.description or ()]
-    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    rows = fetch_rows(con.execute(query("find/found")))
     small = pictures.thumbnails_of([row["sample_id"] for row in rows])
     return FoundPage(
         asked=asked.text,

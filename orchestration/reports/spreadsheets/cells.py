@@ -7,7 +7,7 @@ dangerous (`transforms/reports/spreadsheets/formulas.py`), files (`reports/expor
 import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
-from orchestration.facts.filters import literal
+from orchestration.warehouse.queries import quoted
 from transforms.reports.spreadsheets.formulas import AFTER_SEPARATOR, AT_START, LIST_SEPARATOR, neutralise
 
 _WHOLE = {f"{sign}{size}int" for sign in ("", "u") for size in ("tiny", "small", "big", "huge")}
@@ -82,7 +82,7 @@ def _text(value: str, kind: DuckDBPyType) -> str:
 def _join(values: str, element: str) -> str:
     if element != "element::varchar":
         values = f"list_transform({values}, lambda element: {element})"
-    return f"array_to_string({values}, {literal(LIST_SEPARATOR)})"
+    return f"array_to_string({values}, {quoted(LIST_SEPARATOR)})"
 
 
 def _innermost(kind: DuckDBPyType) -> DuckDBPyType:
@@ -97,7 +97,7 @@ def _children(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
 
 def _re2(pattern: str) -> str:
     """Return a pattern as a literal for RE2, with every character that is not printable ASCII as its number."""
-    return literal("".join(c if " " <= c <= "~" else f"\\x{{{ord(c):x}}}" for c in pattern))
+    return quoted("".join(c if " " <= c <= "~" else f"\\x{{{ord(c):x}}}" for c in pattern))
 
 
 _AT_START, _AFTER_SEPARATOR = _re2(AT_START), _re2(AFTER_SEPARATOR)

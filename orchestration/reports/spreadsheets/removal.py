@@ -10,10 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.facts.filters import literal
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets.cells import safe_select
 from orchestration.reports.spreadsheets.workbook import shown_or_why
+from orchestration.warehouse.queries import query, quoted
 from transforms.reports.spreadsheets import sheets
 
 CSV, WORKBOOK, MERGED = "removal.csv", "removal.xlsx", "merged.parquet"
@@ -27,27 +27,6 @@ _NOTES = {
     "decided_by": "whose decision changed what goes or stays here",
     "license": "as the metadata states it; empty: unknown, which is not to say free",
 }
-_MERGED = """
-select
-    kept.sample_id, kept.dataset, kept.url, kept.caption, kept.license,
-    list_concat(
-        if(kept.caption is null, [], [kept.caption]),
-        coalesce(list_sort(list(distinct samples.caption) filter (samples.caption <> coalesce(kept.caption, ''))), [])
-    ) as captions,
-    list_concat(
-        if(kept.license is null, [], [kept.license]),
-        coalesce(list_sort(list(distinct samples.license) filter (samples.license <> coalesce(kept.license, ''))), [])
-    ) as licenses,
-    list_concat(
-        if(kept.url is null, [], [kept.url]),
-        coalesce(list_sort(list(distinct samples.url) filter (samples.url <> coalesce(kept.url, ''))), [])
-    ) as urls,
-    count(*) as rows_merged
-from leaving
-join catalog.samples as samples using (sample_id)
-join catalog.samples as kept on kept.sample_id = leaving.kept_sample_id
-group by kept.sample_id, kept.dataset, kept.url, kept.caption, kept.license
-order by kept.sample_id"""
 
 
 @dataclass(frozen=True)
@@ -77,7 +56,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, options: RemovalOptions)
         Sentences for the reader of the files.
     """
     select = f"{safe_select(con, 'listed')} {_ORDER}"
-    con.execute(f"copy ({select}) to {literal(str(folder / CSV))} (format csv, header)")
+    con.execute(f"copy ({select}) to {quoted(str(folder / CSV))} (format csv, header)")
     shown = tuple(_thumbnails(con, options.pictures)) if options.pictures else ()
     with sheets.book(folder / WORKBOOK) as book:
         reader = con.execute(f"{select} limit {options.workbook_rows:d}").to_arrow_reader(_BATCH)
@@ -87,7 +66,9 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, options: RemovalOptions)
     if rows > options.workbook_rows:
         notes.append(f"removal.xlsx has the first {options.workbook_rows:,} of {rows:,} rows; removal.csv has all.")
     if options.merge:
-        con.execute(f"copy ({_MERGED}) to {literal(str(folder / MERGED))} (format parquet, compression zstd)")
+        con.execute(
+            f"copy ({query('removal/merged')}) to {quoted(str(folder / MERGED))} (format parquet, compression zstd)"
+        )
         notes.append("merged.parquet has a row for each that stays in place of others, with what all of them say.")
     return notes
 

@@ -17,6 +17,7 @@ import duckdb
 from orchestration.settings.targets import LakeAddress
 from orchestration.warehouse.lake import duckdb_extensions
 from orchestration.warehouse.publishing import NotPublished
+from orchestration.warehouse.queries import quoted
 from transforms.readable import first_line
 
 NAME = "lake"
@@ -147,11 +148,6 @@ def require_file(address: LakeAddress) -> None:
     """Raise NotInLake if the file of SQLite's catalog is not there: attaching it would leave an empty one."""
     if address.kind == "sqlite" and not Path(address.catalog).exists():
         raise NotInLake(f"{address} is not there yet; `raisonne run` makes it")
-
-
-def quoted(text: str) -> str:
-    """Return a text as SQL writes it, for statements that take no parameters."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _create_secret(con: duckdb.DuckDBPyConnection, address: LakeAddress, secret: str) -> None:

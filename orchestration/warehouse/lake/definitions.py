@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 
 import duckdb
 
-from orchestration.warehouse.lake.attaching import quoted
+from orchestration.warehouse.queries import quoted
 
 
 @dataclass(frozen=True)

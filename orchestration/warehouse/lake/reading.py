@@ -17,11 +17,11 @@ from orchestration.warehouse.lake.attaching import (
     attach,
     connection,
     provide_store,
-    quoted,
     reaching,
     require_file,
     stored_folder,
 )
+from orchestration.warehouse.queries import quoted
 
 AUTHOR = "raisonne"
 """Who committed the snapshots that are versions."""

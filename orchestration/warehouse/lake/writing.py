@@ -26,12 +26,12 @@ from orchestration.warehouse.lake.attaching import (
     NotInLake,
     attach,
     connection,
-    quoted,
     reaching,
     require_file,
 )
 from orchestration.warehouse.lake.reading import AUTHOR
 from orchestration.warehouse.publishing import NotPublished
+from orchestration.warehouse.queries import quoted
 from transforms.readable import first_line
 
 BUILT = "built"

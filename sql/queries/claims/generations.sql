@@ -2,5 +2,5 @@
 select distinct on (rows.picture, sources.generation_id) rows.picture, sources.generation_id, sources.verdict
 from claim_rows as rows
 join provenance.sources as sources using (sample_id)
-where sources.verdict in ('exact', 'copy', 'partial_copy', 'altered_copy') and rows.verdict in ('exact', 'copy', 'partial_copy', 'altered_copy')
+where confirms_copy(sources.verdict) and confirms_copy(rows.verdict)
 order by rows.picture, sources.generation_id, sources.rank

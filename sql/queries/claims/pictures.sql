@@ -25,7 +25,7 @@ select
     pictures.picture,
     pictures.verdict,
     case
-        when pictures.verdict in ('exact', 'copy', 'partial_copy', 'altered_copy') and counted.picture is not null then 'yes'
+        when confirms_copy(pictures.verdict) and counted.picture is not null then 'yes'
         when pictures.verdict = 'similar' and counted.picture is not null then 'not confirmed'
         when pictures.verdict = 'not_searched' then 'not searched'
         when pictures.not_compared > 0 then 'not found, and not all could be compared'

@@ -20,4 +20,4 @@ from (
 ) as found
 join catalog.samples using (sample_id)
 left join fingerprints.images as images using (sample_id)
-order by found.picture, list_position(['exact', 'copy', 'partial_copy', 'altered_copy', 'similar'], found.verdict), samples.sample_id
+order by found.picture, verdict_rank(found.verdict), samples.sample_id

@@ -1,10 +1,9 @@
--- One row per listed cluster, the $clusters most repeated ones: a hash that is equal in two versions only if all is that
--- cluster_summaries.sql and cluster_members.sql say of the cluster, but for its position from $thumbnails on, where no
--- entry says it. Clusters of which that is not known are left out, and so are sources of generations, whose entries name
--- the files of their pages. $rules stands for all else that an entry depends on.
+-- One row per cluster of $chosen: a hash that is equal in two versions only if all is that cluster_summaries.sql and
+-- cluster_members.sql say of the cluster, but for its place in $positions from $thumbnails on, where no entry says it.
+-- Clusters of which that is not known are left out, and so are sources of generations, whose entries name the files of
+-- their pages. $rules stands for all else that an entry depends on.
 with listed as (
-    select cluster_id, row_number() over (order by duplicate_count desc, cluster_id) - 1 as position
-    from (from duplicates.counts order by duplicate_count desc, cluster_id limit $clusters)
+    select unnest($chosen::ubigint[]) as cluster_id, unnest($positions::bigint[]) as position
 ),
 -- the rows of a shard are the same as long as they were made by one version, whose run tells it from one of its number
 made as (

@@ -1,11 +1,7 @@
--- One row per listed cluster of $chosen, of the $clusters most repeated ones: what its rows share. In the order of the
--- $files data files, as cluster_members.sql.
-with ranked as (
-    select cluster_id, row_number() over (order by duplicate_count desc, cluster_id) - 1 as position
-    from (from duplicates.counts order by duplicate_count desc, cluster_id limit $clusters)
-),
-listed as (
-    select ranked.* from ranked semi join (select unnest($chosen::ubigint[]) as cluster_id) as chosen using (cluster_id)
+-- One row per cluster of $chosen: what its rows share, with its place in $positions. In the order of the $files data
+-- files, as cluster_members.sql.
+with listed as (
+    select unnest($chosen::ubigint[]) as cluster_id, unnest($positions::bigint[]) as position
 ),
 shown as (
     select clusters.cluster_id, clusters.method, images.sha256, images.pixel_sha256,
@@ -32,7 +28,7 @@ methods as (
 generated as (
     select cluster_id, count(*) as generation_count,
         list([generation_id, verdict]
-            order by list_position(['exact', 'copy', 'partial_copy', 'altered_copy', 'similar'], verdict), q_value, generation_id)[:20] as generations
+            order by verdict_rank(verdict), q_value, generation_id)[:20] as generations
     from provenance.sources
     semi join listed using (cluster_id)
     group by cluster_id

@@ -2,12 +2,9 @@
 -- after them those that are only similar to a training picture, likewise, at most $similar.
 select generation_id, verdict, coalesce(duplicate_count, 0) as copies, q_value, best_cluster_id as cluster_id
 from provenance.generations
-where verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar')
+where verdict_rank(verdict) is not null
 qualify row_number() over (
     partition by verdict = 'similar'
-    order by
-        list_position(['exact', 'copy', 'partial_copy', 'altered_copy'], verdict), q_value, duplicate_count desc, generation_id
+    order by verdict_rank(verdict), q_value, duplicate_count desc, generation_id
 ) <= if(verdict = 'similar', $similar, $most)
-order by
-    verdict = 'similar', list_position(['exact', 'copy', 'partial_copy', 'altered_copy'], verdict), q_value,
-    duplicate_count desc, generation_id
+order by verdict_rank(verdict), q_value, duplicate_count desc, generation_id

@@ -1,7 +1,7 @@
 -- One row per image that the guard blocked, at most $most: those first of which the warehouse's own verdict is no copy,
--- then by how often; and a random sample of $each of every stratum (method, near its threshold or far from it) by the seed
--- $seed. Only images that are among the generations are drawn, as there is no picture of others to look at, and none that
--- a curator's entry blocked.
+-- then by how often; and a random sample of $each of every stratum (method, near its threshold or far from it) by the
+-- seed $seed. Only images that are among the generations are drawn, as there is no picture of others to look at, and
+-- none that a curator's entry blocked. Near is within the share $near of the threshold.
 with found as (
     select
         pixel_sha256 as picture_a,
@@ -25,7 +25,7 @@ strata as (
             when generation_id is null or method is null or method = 'override' then null
             when method in ('sha256', 'pixels') then method
             else method || if(
-                abs(threshold - measure) / nullif(if(method = 'embedding', 1 - threshold, threshold), 0) <= 0.25,
+                abs(threshold - measure) / nullif(if(method = 'embedding', 1 - threshold, threshold), 0) <= $near,
                 ' near the threshold',
                 ' far from the threshold'
             )

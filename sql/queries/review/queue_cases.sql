@@ -1,6 +1,6 @@
 -- One row per generation and likely source, those nearest to a threshold first, at most $most, and a random sample of
--- $each of every stratum (verdict, near its threshold or far from it) by the seed $seed. Of generations with equal pixels
--- the first is asked about.
+-- $each of every stratum (verdict, near its threshold or far from it) by the seed $seed. Of generations with equal
+-- pixels the first is asked about. Near is within the share $near of the threshold.
 with judged as (
     select generation_id, sample_id, coalesce(measured_verdict, verdict) as verdict, duplicate_count, rank
     from provenance.sources
@@ -38,7 +38,7 @@ found as (
 ),
 
 strata as (
-    select *, verdict || if(coalesce(margin, 1) <= 0.25, ' near the threshold', ' far from the threshold') as stratum
+    select *, verdict || if(coalesce(margin, 1) <= $near, ' near the threshold', ' far from the threshold') as stratum
     from found
 ),
 

@@ -1,6 +1,7 @@
--- One row per cluster, the most repeated first, at most $most, and a random sample of $each of every stratum by the seed
--- $seed: the weakest method that ties a different picture to the cluster's own, near its threshold or far from it. What
--- only equal files and pixels tie, or a decision, is not drawn: the former needs no answer, the latter was answered.
+-- One row per cluster, the most repeated first, at most $most, and a random sample of $each of every stratum by the
+-- seed $seed: the weakest method that ties a different picture to the cluster's own, near its threshold or far from it.
+-- What only equal files and pixels tie, or a decision, is not drawn: the former needs no answer, the latter was
+-- answered. Near is within the share $near of the threshold.
 with thresholds as (
     select
         any_value(threshold) filter (where method = 'pdq') as pdq,
@@ -44,7 +45,7 @@ found as (
 strata as (
     select
         *,
-        if(method in ('aligned', 'pdq'), method || if(margin <= 0.25, ' near the threshold', ' far from the threshold'), null)
+        if(method in ('aligned', 'pdq'), method || if(margin <= $near, ' near the threshold', ' far from the threshold'), null)
             as stratum
     from found
 ),

@@ -1,5 +1,6 @@
 -- One row per two different pictures that a test brought together, those nearest to its threshold first, at most $most,
--- and a random sample of $each of every stratum (method, near its threshold or far from it) by the seed $seed.
+-- and a random sample of $each of every stratum (method, near its threshold or far from it) by the seed $seed. Near is
+-- within the share $near of the threshold.
 with named as (
     select
         least(a.pixel_sha256, b.pixel_sha256) as picture_a,
@@ -17,7 +18,7 @@ with named as (
 ),
 
 strata as (
-    select *, method || if(margin <= 0.25, ' near the threshold', ' far from the threshold') as stratum
+    select *, method || if(margin <= $near, ' near the threshold', ' far from the threshold') as stratum
     from named
     qualify row_number() over (partition by picture_a, picture_b order by margin, sample_a, sample_b) = 1
 ),

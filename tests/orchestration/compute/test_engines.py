@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.compute import engines, ray_tasks
+from orchestration.compute.named_encoders import NamedEncoder, device_of_workers
 from orchestration.compute.ray_tasks import Finished, Lost
 from orchestration.duplicates.pixel_comparisons import PicturePair, PixelComparisons, PixelOutcome, failures
 from orchestration.facts import Facts
@@ -44,6 +45,19 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
                 running.append((index, parts))
 
     monkeypatch.setattr(ray_tasks, "stream", stream)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "taken"),
+    [("cuda:1", 1, "cuda"), ("cuda:1", 0.5, "cuda"), ("cuda:1", 0, "cuda:1"), ("auto", 1, "auto"), ("cpu", 1, "cpu")],
+)
+def test_ray_chooses_the_gpu_of_its_workers(device: str, gpus: float, taken: str) -> None:
+    """Of a machine's GPUs, such a worker finds those that it was given, the first of which is `cuda:0` there."""
+    given = Compute(engine="ray", ray_gpus=gpus)
+    assert device_of_workers(device, given) == taken
+    assert device_of_workers(device, Compute(ray_gpus=gpus)) == device
+    named = NamedEncoder("sscd", "an identity", device)
+    assert named.for_workers(given) == NamedEncoder("sscd", "an identity", taken)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -11,9 +11,9 @@ import pytest
 from orchestration.facts import Facts
 from orchestration.facts.decision_log import DecisionLog, DecisionLogError
 from orchestration.review import exchange
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.guard.overrides import Overrides
 from transforms.review.decisions import Decision, checked
+from transforms.storage.file_limits import ByteLimits
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 FORMULA = '=HYPERLINK("http://evil.example")'

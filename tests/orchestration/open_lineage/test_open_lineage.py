@@ -185,8 +185,8 @@ def test_nothing_is_attached_unless_a_receiver_is_named(tmp_path: Path, monkeypa
 
 
 def test_places_have_the_names_that_openlineage_gives_them() -> None:
-    assert events.files("s3://bucket/laion/*.tar") == events.Name("s3://bucket", "laion/*.tar")
-    assert events.files("https://me:secret@example.org/a/b.parquet?key=1") == events.Name(
+    assert events.files("s3://bucket/laion/*.tar") == events.DatasetName("s3://bucket", "laion/*.tar")
+    assert events.files("https://me:secret@example.org/a/b.parquet?key=1") == events.DatasetName(
         "https://example.org", "a/b.parquet"
     )
-    assert events.files("/data/laion/*.tar") == events.Name("file", "/data/laion/*.tar")
+    assert events.files("/data/laion/*.tar") == events.DatasetName("file", "/data/laion/*.tar")

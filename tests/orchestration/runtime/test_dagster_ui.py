@@ -7,18 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestration.runtime.dagster_ui import Ended, Ending
+from orchestration.runtime.dagster_ui import EndSignal, EndSignals
 
 
 @pytest.fixture
-def ending() -> Iterator[Ending]:
-    found, made = signal.getsignal(signal.SIGTERM), Ending()
+def ending() -> Iterator[EndSignals]:
+    found, made = signal.getsignal(signal.SIGTERM), EndSignals()
     signal.signal(signal.SIGTERM, made.handle)
     yield made
     signal.signal(signal.SIGTERM, found)
 
 
-def test_a_signal_counts_also_where_its_exception_is_lost(ending: Ending, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_counts_also_where_its_exception_is_lost(ending: EndSignals, monkeypatch: pytest.MonkeyPatch) -> None:
     class Forgotten:
         def __del__(self) -> None:
             os.kill(os.getpid(), signal.SIGTERM)  # Python prints and drops what a finalizer raises
@@ -30,6 +30,6 @@ def test_a_signal_counts_also_where_its_exception_is_lost(ending: Ending, monkey
     ending.require_none()
     made = Forgotten()
     del made
-    assert lost == [Ended]
-    with pytest.raises(Ended):
+    assert lost == [EndSignal]
+    with pytest.raises(EndSignal):
         ending.require_none()

@@ -21,7 +21,7 @@ from orchestration.survey import contents, findings, settings_file
 from orchestration.survey.findings import Survey
 from orchestration.survey.joining import Finding
 from orchestration.survey.places import Budget, walk
-from transforms.catalog.byte_limits import ByteLimits
+from transforms.storage.file_limits import ByteLimits
 
 _JPEG = encoded(picture(1, 64, 48))
 _A1111 = "a tower\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 7, Size: 64x48"

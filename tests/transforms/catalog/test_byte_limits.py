@@ -13,13 +13,14 @@ import pytest
 
 from tests.limited import run
 from transforms.catalog import metadata, opt_outs
-from transforms.catalog.byte_limits import ByteLimits, TextCheck, TooLargeError, open_parquet
+from transforms.catalog.byte_limits import TextCheck, TooLargeError, open_parquet
 from transforms.catalog.columns import LandingError
 from transforms.catalog.parquet_layout import ColumnChunk, Leaf, measure, read_layout
 from transforms.dumps.dump import open_dump
 from transforms.dumps.members import ArchiveError
 from transforms.generations import sources
 from transforms.generations.generation import GenerationsError
+from transforms.storage.file_limits import ByteLimits
 
 MOST = 1 << 30  # bytes beside the imports
 SMALL = {"text": 1 << 20, "record": 1 << 20, "batch": 32 << 20, "file": 1 << 28}
@@ -27,7 +28,7 @@ IMPORTS = """
 from pathlib import Path
 import pyarrow.parquet
 from transforms.catalog import metadata, opt_outs
-from transforms.catalog.byte_limits import ByteLimits
+from transforms.storage.file_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.dumps import dump, implied_metadata
 from transforms.dumps.members import ArchiveError

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError, column_of
 from transforms.catalog.landing import ROW_BITS, LandedShard, LandingFile, Shard, find_shards
 from transforms.catalog.metadata import inspect
@@ -16,6 +15,7 @@ from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.picture_columns import PictureColumn
 from transforms.dumps.members import Member
 from transforms.fingerprints.row_matching import MetadataFile, match_rows, metadata_of
+from transforms.storage.file_limits import ByteLimits
 
 
 def touch(folder: Path, *names: str) -> None:

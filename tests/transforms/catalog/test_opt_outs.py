@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from orchestration.settings.limits import Limits
 from transforms.catalog import opt_outs
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import stated
 from transforms.catalog.opt_outs import OptOutEntry, OptOutListError
+from transforms.storage.file_limits import ByteLimits
 
 type Write = Callable[[str, bytes | str | pa.Table], Path]
 

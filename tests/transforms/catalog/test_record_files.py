@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.record_files import Record, RecordFileError, records
+from transforms.storage.file_limits import ByteLimits
 
 PAIR = [{"file_name": "a.png", "prompt": "p\u2028q\u0085r"}, {"file_name": "b.png", "seed": 2**64 - 1}]
 DEFAULTS = ByteLimits()

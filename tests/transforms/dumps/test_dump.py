@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, add
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps.dump import open_dump
 from transforms.dumps.implied_metadata import write
 from transforms.dumps.members import ArchiveError, Listing
+from transforms.storage.file_limits import ByteLimits
 
 LIMIT = 1000
 CONTENTS = [b"first", b"second!", b"third, the longest"]
@@ -116,7 +116,7 @@ def test_a_row_group_of_pictures_is_never_held_whole(tmp_path: Path) -> None:
     pq.write_table(table, path, write_batch_size=8)
     assert pq.read_metadata(path).num_row_groups == 1
     script = (
-        "import resource, sys; from transforms.catalog.byte_limits import ByteLimits\n"
+        "import resource, sys; from transforms.storage.file_limits import ByteLimits\n"
         "from transforms.dumps.dump import open_dump\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"

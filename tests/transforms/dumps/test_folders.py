@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.landing import LandingFile
 from transforms.dumps.dump import open_dump
 from transforms.dumps.members import Listing
+from transforms.storage.file_limits import ByteLimits
 from transforms.storage.links import CLOSED, INSIDE, OUTSIDE
 from transforms.storage.system_files import HIDDEN
 

@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.landing import ROW_BITS
 from transforms.catalog.metadata import inspect
 from transforms.dumps.dump import open_dump
 from transforms.dumps.implied_metadata import add_further_pictures
 from transforms.dumps.members import Listing
 from transforms.fingerprints.row_matching import MetadataFile, match_rows
+from transforms.storage.file_limits import ByteLimits
 
 STRUCT = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from conftest import add, encoded, picture
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps import names
 from transforms.dumps.dump import open_dump
 from transforms.dumps.members import Listing
+from transforms.storage.file_limits import ByteLimits
 from transforms.storage.system_files import HIDDEN
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(60)

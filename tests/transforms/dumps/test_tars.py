@@ -10,10 +10,10 @@ from conftest import add
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTaken
 from transforms.dumps.members import ArchiveError, Member
 from transforms.dumps.tars import members, read
+from transforms.storage.file_limits import ByteLimits
 
 LIMIT = 1000
 

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from orchestration.warehouse.queries import query
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.generations import addresses, archives, tables
 from transforms.generations.addresses import open_member
@@ -24,6 +23,7 @@ from transforms.generations.descriptions import description
 from transforms.generations.generation import FoundGeneration, GenerationsError, Location
 from transforms.generations.sources import find
 from transforms.generations.statements import Description, PictureStatement
+from transforms.storage.file_limits import ByteLimits
 
 MOST = 1 << 20
 
@@ -83,7 +83,7 @@ def said(each: FoundGeneration) -> Description:
 
 
 def prompts(path: Path | str) -> dict[str, object]:
-    return {name: said(each).said.get("prompt") for name, each in found(path).items()}
+    return {name: said(each).fields.get("prompt") for name, each in found(path).items()}
 
 
 def test_pictures_are_taken_whatever_they_are_called(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_a_table_a_sidecar_and_the_file_may_differ(tmp_path: Path) -> None:
         (".json: prompt = a tower", ".txt: prompt = a tower", "PNG parameters: prompt = a bridge",
          "PNG parameters: seed = 9"),
     )  # fmt: skip
-    assert said(b).described_by == ".txt" and said(b).said["steps"] == 20
+    assert said(b).described_by == ".txt" and said(b).fields["steps"] == 20
     assert said(c) == Description({"prompt": "x"}, ".json", ())
 
 
@@ -310,8 +310,8 @@ def test_sidecars_of_other_names_are_read_and_broken_ones_are_named(tmp_path: Pa
     lay(tmp_path, dict.fromkeys(("a.png", "b.png", "c.png", "d.png"), png()))
     lay(tmp_path, {"a.prompt.txt": "a tower", "b.caption": "a bridge", "c.json": '{"prompt": ', "d.json": '"x"'})
     a, b, c, d = (said(each) for each in found(tmp_path).values())
-    assert (a.said, a.described_by) == ({"prompt": "a tower"}, ".txt")
-    assert (b.said, b.described_by) == ({"prompt": "a bridge"}, ".caption")
+    assert (a.fields, a.described_by) == ({"prompt": "a tower"}, ".txt")
+    assert (b.fields, b.described_by) == ({"prompt": "a bridge"}, ".caption")
     assert c.described_by is None and c.stated_otherwise[0].startswith(".json: cannot be read (")
     assert d == Description({}, None, ()) and not not_taken(tmp_path)
 
@@ -430,8 +430,8 @@ def test_a_parquet_of_pictures_is_read_with_its_columns(tmp_path: Path) -> None:
         each, other, last = found(tmp_path).values()
         assert each.generation_id == f"sd/{name}/row 3" and other.generation_id == f"sd/{name}/x.png"
         assert last.generation_id == f"sd/{name}/x.png (2)"
-        assert sorted(str(said(one).said.get("prompt")) for one in (each, other, last)) == ["None", "a", "b"]
-        assert {one.said.get("seed") for one in map(said, (each, other, last))} == {1, 2**64 - 1, None}
+        assert sorted(str(said(one).fields.get("prompt")) for one in (each, other, last)) == ["None", "a", "b"]
+        assert {one.fields.get("seed") for one in map(said, (each, other, last))} == {1, 2**64 - 1, None}
         assert sum(reasons(tmp_path).values()) == 1
         (tmp_path / name).unlink()
 
@@ -485,7 +485,7 @@ def test_a_table_and_a_sidecar_of_one_byte_a_letter_are_read_and_say_so(tmp_path
     (tmp_path / "d.json").write_bytes(json.dumps({"prompt": "le château"}, ensure_ascii=False).encode("cp1252"))
     generations, not_taken = find("sd", str(tmp_path), MOST, ByteLimits())
     said = [description(each, b"") for each in generations]
-    assert [each.said["prompt"] for each in said] == ["née à Paris", "sea", "une forêt", "le château"]
+    assert [each.fields["prompt"] for each in said] == ["née à Paris", "sea", "une forêt", "le château"]
     by = " (read as Windows-1252)"
     assert [each.described_by for each in said] == [*["generations.csv" + by] * 2, f".txt{by}", f".json{by}"]
     assert {each.reason: each.files for each in not_taken}[tables.LETTERS] == 2
@@ -554,4 +554,4 @@ def test_the_ending_of_a_sidecar_may_be_in_upper_case(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     (tmp_path / "a.TXT").write_text("a bridge")
     [found], not_taken = find("gen", str(tmp_path), 1_000_000, ByteLimits())
-    assert (description(found, b"").said, not_taken) == ({"prompt": "a bridge"}, [])
+    assert (description(found, b"").fields, not_taken) == ({"prompt": "a bridge"}, [])

@@ -81,7 +81,7 @@ def test_the_first_is_believed_and_others_are_kept() -> None:
             PictureStatement("EXIF UserComment", prompt="a bridge", seed=7),
         ]
     )
-    assert said.said == {"prompt": "a  tower", "seed": 7, "model": "sd"}
+    assert said.fields == {"prompt": "a  tower", "seed": 7, "model": "sd"}
     assert said.described_by == "generations.csv; PNG parameters"
     assert said.stated_otherwise == (
         "PNG parameters: prompt = a bridge",

@@ -16,6 +16,7 @@ from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints import views
 from transforms.fingerprints.distinct_pictures import DistinctPictures
 from transforms.fingerprints.views import WHOLE
+from transforms.joins.hamming import join
 from transforms.matches import candidates
 from transforms.matches.candidates import Candidate, CandidateThresholds, EqualPictures, PairEvidence, Query
 from transforms.matches.neighbour_lists import NONE, NeighbourList
@@ -79,7 +80,7 @@ def test_candidates_are_those_that_are_equal_alike_and_near_and_the_nearest_anyw
 def test_hashes_are_compared_with_all_turns_of_a_generation_and_only_where_they_say_something(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "_LEAST", at_once)  # within any memory
+    monkeypatch.setattr(join, "_LEAST", at_once)  # within any memory
     bits = TRAINING.pdq[3].copy()
     bits[0] ^= 7
     asked, dull = query(bits), replace(query(TRAINING.pdq[3]), comparable=False)

@@ -18,11 +18,11 @@ from huggingface_hub import HfFileSystem
 from pyarrow.fs import GcsFileSystem
 
 from tests.late_import import LateImport
-from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.landing import LandingFile, find_shards
 from transforms.catalog.metadata import inspect
 from transforms.dumps import dump as dumps
 from transforms.storage import copies, globs, stores
+from transforms.storage.file_limits import ByteLimits
 from transforms.storage.remote_stores import StoreError, explain_errors, filesystem
 
 boto3: Any = LateImport("boto3")

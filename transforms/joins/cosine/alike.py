@@ -8,14 +8,13 @@ deviations beyond what pairs at the threshold differ in: one in a hundred of tho
 nearer. Bits depend on the vectors alone, on every device.
 """
 
-import math
 from dataclasses import dataclass
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from transforms.joins.cosine.sketches import bits
+from transforms.joins.cosine.sketches import bits, radius
 from transforms.joins.hamming import intrinsics as lanes
 from transforms.joins.hamming.intrinsics import LANES
 
@@ -45,12 +44,7 @@ def likeness(cosine: float, dimension: int) -> Likeness:
     """
     width = bits(dimension)
     first = min(_FIRST, width)
-    return Likeness(first // _WORD, _bound(cosine, first), _bound(cosine, width))
-
-
-def _bound(cosine: float, width: int) -> int:
-    share = math.acos(max(-1.0, min(1.0, cosine))) / math.pi
-    return min(width, math.ceil(width * share + _MISS * math.sqrt(width * share * (1 - share))))
+    return Likeness(first // _WORD, radius(cosine, first, _MISS), radius(cosine, width, _MISS))
 
 
 def alike(left: Sketches, right: Sketches, how: Likeness) -> npt.NDArray[np.bool_]:

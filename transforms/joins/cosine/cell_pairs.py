@@ -20,15 +20,13 @@ from transforms.joins.cosine.alike import Likeness, Sketches, SketchTable, alike
 from transforms.joins.cosine.join import IndexedRows
 from transforms.joins.cosine.tiles import BATCH, Hits, device, pairs_above, products, tensor
 from transforms.joins.hamming.workers import Workers
+from transforms.joins.progress import Progress
 
 type Probes = npt.NDArray[np.int32]
 """Cells of each row, shape (n, probes): the first column is its home, the nearest."""
 
 type Positions = npt.NDArray[np.int64]
 type Kept = Callable[[Positions, Positions], npt.NDArray[np.bool_]]
-
-type Progress = Callable[[float], None]
-"""Is told the share of the work that is done, from 0 to 1."""
 
 _QUERIES = 4_000_000  # rows as queries of cells that are put in order at once
 _PAIRS = 4_000_000  # pairs that are compared at once: all of them may be alike

@@ -24,7 +24,7 @@ from transforms.encoders import Vectors
 from transforms.intervals import wilson
 from transforms.joins.cosine import join
 from transforms.joins.cosine.alike import alike, likeness
-from transforms.joins.cosine.cell_pairs import PlacedRows, Positions, Probes, Progress, asks, met
+from transforms.joins.cosine.cell_pairs import PlacedRows, Positions, Probes, asks, met
 from transforms.joins.cosine.join import (
     MEMORY,
     ArrayRows,
@@ -36,14 +36,11 @@ from transforms.joins.cosine.join import (
 )
 from transforms.joins.cosine.sketches import bits, sketch
 from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, products
+from transforms.joins.progress import Progress, untold
 
 _ROUNDS = 10  # of k-means; later ones move few rows
 _SPREAD, _TRIALS = 10, 4  # rows a cell among which spread ones are chosen, and rows tried for each
 _PLACED = 16_384  # rows placed at once: more is no faster
-
-
-def _unseen(_: float) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +222,7 @@ def self_join(
     cells: Cells,
     probes: int,
     memory: int = MEMORY,
-    progress: Progress = _unseen,
+    progress: Progress = untold,
 ) -> Iterator[CosinePairs]:
     """Yield pairs of rows that are compared and have cosine ≥ threshold, left < right, each once.
 
@@ -258,7 +255,7 @@ def cross_join(
     cells: Cells,
     probes: int,
     memory: int = MEMORY,
-    progress: Progress = _unseen,
+    progress: Progress = untold,
 ) -> Iterator[CosinePairs]:
     """Yield pairs of a new row (left) and an old one (right) that are compared and have cosine ≥ threshold.
 

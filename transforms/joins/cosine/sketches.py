@@ -44,7 +44,7 @@ def sketch(vectors: Vectors) -> npt.NDArray[np.uint8]:
     return np.packbits(turned > 0, axis=1)
 
 
-def radius(cosine: float, width: int) -> int:
+def radius(cosine: float, width: int, deviations: float = _MISS) -> int:
     """Return the bits in which nearly all pairs of at least this cosine differ at most.
 
     This assumes independent signs, and those of a rotation are nearly independent, so measure the recall.
@@ -52,9 +52,10 @@ def radius(cosine: float, width: int) -> int:
     Args:
         cosine: Least cosine of the pairs.
         width: Bits of a sketch.
+        deviations: How far it lies beyond the mean of pairs at that cosine, in standard deviations.
     """
     share = math.acos(max(-1.0, min(1.0, cosine))) / math.pi
-    return min(width, math.ceil(width * share + _MISS * math.sqrt(width * share * (1 - share))))
+    return min(width, math.ceil(width * share + deviations * math.sqrt(width * share * (1 - share))))
 
 
 def quantise(vectors: Vectors) -> Codes:

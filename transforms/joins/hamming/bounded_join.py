@@ -14,10 +14,9 @@ import numpy as np
 from transforms.joins.hamming import disk_join, join
 from transforms.joins.hamming.comparisons import HammingPairs
 from transforms.joins.hamming.disk_join import HashRows
-from transforms.joins.hamming.join import Progress
 from transforms.joins.hamming.plan import plan
+from transforms.joins.progress import Progress
 
-_HELD = 104  # bytes a hash while it is joined in memory, the copy of one that is picked from others included
 _DISK_S = 2e-7  # seconds that a hash takes to be written, read and sorted for one band on a disk
 
 
@@ -54,13 +53,13 @@ def choose(left: int, right: int | None, radius: int, memory: int) -> JoinChoice
         memory: Bytes that a join may hold, besides what the caller holds.
     """
     total = left + (right or 0)
-    if _HELD * total <= memory:
+    if join.HELD * total <= memory:
         return JoinChoice(JoinWay.MEMORY)
     on_disk = JoinChoice(JoinWay.DISK, 0, disk_join.scratch_bytes(left, right))
     if right is None:
         return on_disk
     few, many = sorted((left, right))
-    chunk = memory // _HELD - few
+    chunk = memory // join.HELD - few
     if chunk < few:
         return on_disk
     by_chunk = -(-many // chunk) * plan(few, chunk, radius).seconds

@@ -39,10 +39,11 @@ from transforms.joins.hamming.comparisons import (
     gathered,
     integer,
 )
-from transforms.joins.hamming.join import BATCH, Progress, check
+from transforms.joins.hamming.join import BATCH, check
 from transforms.joins.hamming.partition import DiskPiece, HashPartition, disk_bytes
 from transforms.joins.hamming.plan import BandPlan, HashBand, plan
 from transforms.joins.hamming.workers import Workers
+from transforms.joins.progress import Progress
 
 _PIECES = 20  # of which memory holds so many
 _PASSING = 4  # of these are not kept: the piece that is sorted, the one that is read meanwhile, and what sorting takes

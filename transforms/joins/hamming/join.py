@@ -9,7 +9,7 @@ A pair is reported in the first band in which it matches, hence once. Memory: 72
 few batches of pairs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,15 +22,17 @@ from transforms.joins.hamming.comparisons import HammingPairs as HammingPairs
 from transforms.joins.hamming.comparisons import HashSet, arrange, band_rule, comparisons, gathered
 from transforms.joins.hamming.plan import BITS, BandPlan, plan
 from transforms.joins.hamming.workers import Workers
+from transforms.joins.progress import Progress, untold
 
 BATCH = 1_000_000
+HELD = 104
+"""Bytes a hash while it is joined in memory, the copy of one that is picked from others included."""
+_LEAST = 1 << 17  # hashes joined at once, however little memory there is
 
-type Progress = Callable[[float], None]
-"""Is told the share of the work that is done, from 0 to 1."""
 
-
-def _unseen(_: float) -> None:
-    """Tell nobody."""
+def at_once(memory: int) -> int:
+    """Return how many hashes may be joined at once within a number of bytes; never so few that joins take most time."""
+    return max(_LEAST, memory // HELD)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def run(
 
 
 def self_join(
-    hashes: npt.NDArray[np.uint8], radius: int, batch: int = BATCH, progress: Progress = _unseen
+    hashes: npt.NDArray[np.uint8], radius: int, batch: int = BATCH, progress: Progress = untold
 ) -> Iterator[HammingPairs]:
     """Yield every pair of different rows within `radius` bits, once, `left < right`.
 
@@ -104,7 +106,7 @@ def cross_join(
     right: npt.NDArray[np.uint8],
     radius: int,
     batch: int = BATCH,
-    progress: Progress = _unseen,
+    progress: Progress = untold,
 ) -> Iterator[HammingPairs]:
     """Yield every (row of `left`, row of `right`) within `radius` bits, once.
 
@@ -137,7 +139,7 @@ def _run(
     right: npt.NDArray[np.uint8] | None,
     batch: int,
     threads: int | None,
-    progress: Progress = _unseen,
+    progress: Progress = untold,
 ) -> Iterator[HammingPairs]:
     if batch < kernels.LANES:
         raise ValueError(f"a batch must hold at least {kernels.LANES} pairs, not {batch}")

@@ -62,7 +62,7 @@ class DecoderPool:
             process.close()
 
     def forget(self) -> None:
-        """In a process that was forked: leave the processes to the one that started them."""
+        """Leave the processes to the one that started them. A process that was forked from it calls this."""
         for process in self.all:
             process.running.release()
         self.idle, self.all, self.lock = [], [], threading.Lock()
