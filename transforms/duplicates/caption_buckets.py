@@ -135,7 +135,9 @@ def slices(count: int) -> list[range]:
 def _begins(uses: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
     """Return where the list of each bucket begins, from how many captions are in each, as narrow numbers as will do."""
     listed = int(np.sum(uses, where=uses > 1, dtype=np.int64))
-    begins = np.zeros(len(uses) + 1, np.uint32 if listed <= np.iinfo(np.uint32).max else np.int64)
+    begins: npt.NDArray[np.integer] = np.zeros(
+        len(uses) + 1, np.uint32 if listed <= np.iinfo(np.uint32).max else np.int64
+    )
     np.cumsum(np.where(uses > 1, uses, 0), out=begins[1:])
     return begins
 
