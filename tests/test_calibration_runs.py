@@ -8,7 +8,8 @@ import pytest
 
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.training_pictures import StoredPicture
-from orchestration.matches import candidates, null_scores
+from orchestration.matches import candidates
+from orchestration.matches import null_distribution as scores
 from tests.conftest import Landing, Row, encoded, picture
 from transforms.matches import null_distribution
 from transforms.pictures import Bounds, Pixels
@@ -79,14 +80,14 @@ def test_a_comparison_that_failed_once_is_made_by_the_next_run(
     def unreadable(self: StoredPicture, bounds: Bounds) -> Pixels:
         raise OSError("the disk was away")
 
-    def compare(*args: object) -> list[null_scores.CalibrationMatch]:
+    def compare(*args: object) -> list[scores.CalibrationMatch]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(StoredPicture, "pixels", unreadable)
             return real(*args)  # type: ignore[arg-type]
 
-    real = null_scores.compare
+    real = scores.compare
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(null_scores, "compare", compare)
+        patch.setattr(scores, "compare", compare)
         landing.run_here(tables=False)
     facts = Facts(landing.home / "facts")
     rows = facts["calibration_pictures"].read(["confirmed", "failure"]).to_pylist()

@@ -13,7 +13,7 @@ from PIL import Image
 from orchestration.duplicates.pixel_comparisons import PixelComparisons
 from orchestration.facts import Facts
 from orchestration.facts.schemas.matches import ALTERATION
-from orchestration.matches import candidates, kept_lists, search
+from orchestration.matches import candidates, neighbour_lists, search
 
 type Rows = Callable[[int, int], list[Row]]
 
@@ -46,7 +46,7 @@ def tables(landing: Landing) -> dict[str, list[tuple]]:
     return {table: landing.query(f"select * from {table} order by all") for table in _TABLES}  # noqa: S608
 
 
-def stop(_: kept_lists.KeptLists, new: object) -> None:
+def stop(_: neighbour_lists.KeptLists, new: object) -> None:
     raise OSError("the disk is full")
 
 
@@ -76,7 +76,7 @@ def test_any_history_gives_the_matches_of_one_run(
 
     landing.shard("c", shards["c"])
     with pytest.MonkeyPatch.context() as patch:  # it stops when lists know of new pictures and the notes do not
-        patch.setattr(kept_lists.KeptLists, "end", stop)
+        patch.setattr(neighbour_lists.KeptLists, "end", stop)
         with pytest.raises(AssertionError, match="the disk is full"):
             landing.run_here()
     landing.run_here()

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from orchestration.duplicates import captions
+from orchestration.duplicates import caption_groups as captions
 from tests.benchmarks import scale, scale_inputs, scale_lake, scale_work
 from tests.benchmarks.alone import alone, peak_gb
 from tests.benchmarks.figures import fastest

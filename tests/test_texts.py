@@ -14,7 +14,7 @@ from conftest import ROOT, Landing, Row, encoded, picture
 
 from orchestration.defs.captions import caption_groups
 from orchestration.defs.catalog import landing_shards
-from orchestration.duplicates import captions
+from orchestration.duplicates import caption_groups as captions
 from orchestration.facts import Facts
 from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import functions, macros, sql_folder

@@ -1,7 +1,7 @@
 """How sure is a match? Assets of the stage `matches` from which p-values are computed.
 
 What belongs here: the assets, and what the UI shows of them. What does not: which pictures calibrate
-(`matches/calibration.py`), their best matches (`matches/null_scores.py`), the background of each generation
+(`matches/calibration.py`), their best matches (`matches/null_distribution.py`), the background of each generation
 (`matches/generation_backgrounds.py`), p-values of generations and error rates (`sql/matches/`).
 """
 
@@ -9,7 +9,7 @@ import dagster as dg
 import numpy as np
 
 from orchestration.matches import generation_backgrounds as backgrounds
-from orchestration.matches import null_scores as scores
+from orchestration.matches import null_distribution as scores
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource

@@ -1,11 +1,11 @@
 """Which captions are nearly equal? The asset `caption_groups` of the stage `duplicates`.
 
-What belongs here: the asset. What does not: when and how captions are grouped (`duplicates/captions.py`).
+What belongs here: the asset. What does not: when and how captions are grouped (`duplicates/caption_groups.py`).
 """
 
 import dagster as dg
 
-from orchestration.duplicates import captions
+from orchestration.duplicates import caption_groups as captions
 from orchestration.fingerprints import picture_set
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained

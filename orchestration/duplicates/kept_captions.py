@@ -2,7 +2,7 @@
 
 What belongs here: the facts `shard_captions` and `captioned_shards`, and what a change of groups asks of them. What
 does not: which groups change (`transforms/duplicates/caption_changes.py`), when captions are grouped
-(`duplicates/captions.py`).
+(`duplicates/caption_groups.py`).
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """The pictures that p-values are calibrated with: choosing them, their pixels, and the embeddings of their views.
 
 What belongs here: choosing, reading and embedding them. Each embedding is computed once and kept. What does not: their
-best matches (`matches/null_scores.py`), the null distribution (`transforms/matches/null_distribution.py`).
+best matches (`matches/null_distribution.py`), the null distribution (`transforms/matches/null_distribution.py`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -28,7 +28,7 @@ from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import PixelRecipes, StoredPicture, TrainingPictures
 from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_index import PictureIndex
-from orchestration.matches.kept_lists import COPIES, KeptLists, batch_filter
+from orchestration.matches.neighbour_lists import COPIES, KeptLists, batch_filter
 from orchestration.matches.search import CODE as SEARCH_CODE
 from orchestration.matches.search import (
     GenerationSearch,

@@ -1,7 +1,7 @@
 """The best scores of each generation against a sample of training pictures: what it has in common with many.
 
 What belongs here: finding due generations, and scoring them. What does not: the sample, shared with calibration
-(`matches/null_scores.py`).
+(`matches/null_distribution.py`).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.notes import fingerprint_versions
-from orchestration.matches.null_scores import CODE, Background
+from orchestration.matches.null_distribution import CODE, Background
 from orchestration.matches.search import GenerationSearch, read_search
 from orchestration.progress import track
 from orchestration.settings import Settings

@@ -24,7 +24,7 @@ from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.matches import candidates, search
 from orchestration.matches.candidates import GenerationComparer, gather
 from orchestration.matches.claims import CONFIRMED
-from orchestration.matches.kept_lists import LISTED
+from orchestration.matches.neighbour_lists import LISTED
 from orchestration.matches.search import GenerationSearch, candidate_thresholds
 from orchestration.settings import Settings
 from transforms.duplicates import members

@@ -1,7 +1,8 @@
 """Searching the training pictures with the generations, only what is new on either side, in bounded memory.
 
 What belongs here: reading both sides, and updating the kept lists. What does not: storing lists
-(`matches/kept_lists.py`), the search itself (`transforms/matches/search.py`), the candidates (`matches/candidates.py`).
+(`matches/neighbour_lists.py`), the search itself (`transforms/matches/search.py`), the candidates
+(`matches/candidates.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.picture_index import PictureIndex, read_index
 from orchestration.fingerprints.picture_set import usable_pictures
-from orchestration.matches.kept_lists import COPIES, KeptLists, Lists, ListTables, batch_filter
+from orchestration.matches.neighbour_lists import COPIES, KeptLists, Lists, ListTables, batch_filter
 from orchestration.progress import track
 from orchestration.settings import Settings
 from transforms.encoders import EncoderId

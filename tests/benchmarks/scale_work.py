@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestration.duplicates import captions
+from orchestration.duplicates import caption_groups as captions
 from orchestration.facts import Facts
 from orchestration.fingerprints.due_shards import DueShard
 from orchestration.fingerprints.kinds import HASHES, IMAGES

@@ -1,7 +1,8 @@
 """Lists of the training pictures nearest to a generation, kept up to date as pictures come and go.
 
 What belongs here: the guarantees of a list, adding to it, whether it is long enough, and its best clusters. What does
-not: searching (`matches/search.py`, `joins/hamming/join.py`), storing lists (`orchestration/matches/kept_lists.py`).
+not: searching (`matches/search.py`, `joins/hamming/join.py`), keeping lists
+(`orchestration/matches/neighbour_lists.py`).
 
 Pictures have indices in the order of their SHA-256. A list is ordered by score, highest first, then by index, so it has
 no ties. A list holds all pictures down to its floor, a place in that order. So the start of a list equals the start of

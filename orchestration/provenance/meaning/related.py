@@ -17,7 +17,7 @@ from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_index import read_index
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.matches import search
-from orchestration.matches.kept_lists import RELATED, KeptLists
+from orchestration.matches.neighbour_lists import RELATED, KeptLists
 from orchestration.matches.search import GenerationSearch, SearchCounts
 from orchestration.provenance.meaning import generation_vectors
 from orchestration.provenance.meaning.generation_vectors import WHOLE_VIEW

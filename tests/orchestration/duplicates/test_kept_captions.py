@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from orchestration.catalog import samples_view
-from orchestration.duplicates import captions, kept_captions
-from orchestration.duplicates.captions import JOIN_ID
+from orchestration.duplicates import caption_groups as captions
+from orchestration.duplicates import kept_captions
+from orchestration.duplicates.caption_groups import JOIN_ID
 from orchestration.facts import FactTable
 from orchestration.facts.filters import equals
 from tests.planted import Planted
