@@ -19,6 +19,7 @@ from orchestration.catalog.shards import discover, landed_shards
 from orchestration.facts import Facts
 from orchestration.fingerprints.generations import description_recipe, find_generations
 from orchestration.fingerprints.kinds import HASHES, RIGHTS
+from orchestration.open_lineage import hooks
 from orchestration.runtime import instance
 from orchestration.warehouse import publishing
 from transforms.catalog.opt_outs import OptOutListError
@@ -84,7 +85,9 @@ SCHEDULES = [weekly_exports]
 def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Compare the landing folders with what is fingerprinted, without opening a file."""
     current = settings.load()
-    instance.release_killed_runs(context.instance, current.home)
+    killed = instance.release_killed_runs(context.instance, current.home)
+    for sentence in hooks.tell_killed(killed, instance.IN_PROCESS, instance.KILLED):
+        context.log.warning(sentence)
     if busy := _under_way(context.instance, "everything", "fingerprint_shard"):
         return dg.SkipReason(f"{busy} is under way")
     landed = {shard.partition: shard for shard in discover(current) if shard.images}

@@ -139,6 +139,10 @@ def started(made: dg.DagsterInstance, **tags: str) -> str:
     return run.run_id
 
 
+def released(made: dg.DagsterInstance, landing: Landing) -> list[str]:
+    return [run.run_id for run in instance.release_killed_runs(made, landing.home)]
+
+
 def test_killed_runs_are_ended_and_living_ones_are_not(
     landing: Landing, dagster_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,10 +150,10 @@ def test_killed_runs_are_ended_and_living_ones_are_not(
     by_ui = started(dagster_instance)
     with publishing.writer(landing.home, run="the test", wait_s=0):
         assert instance.release_killed_runs(dagster_instance, landing.home) == [], "somebody writes: one may live"
-    assert instance.release_killed_runs(dagster_instance, landing.home) == [by_command], "the other may be starting"
+    assert released(dagster_instance, landing) == [by_command], "the other may be starting"
     later = time.time() + 301
     monkeypatch.setattr(time, "time", lambda: later)
-    assert instance.release_killed_runs(dagster_instance, landing.home) == [by_ui]
+    assert released(dagster_instance, landing) == [by_ui]
     statuses = {dagster_instance.get_run_by_id(run).status for run in (by_command, by_ui)}
     assert statuses == {dg.DagsterRunStatus.FAILURE}
 

@@ -108,7 +108,9 @@ def execute(
 
     homes.require_usable(home)
     with instance.opened(home) as dagster_instance, progress.display():
-        instance.release_killed_runs(dagster_instance, home)
+        killed = instance.release_killed_runs(dagster_instance, home)
+        for sentence in hooks.tell_killed(killed, instance.IN_PROCESS, instance.KILLED):
+            _warn(sentence)
         chosen = defs.resolve_job_def(job)
         steps = {
             step: {"config": dict(values)} for step, values in (consent or {}).items() if step in chosen.graph.node_dict

@@ -4,8 +4,8 @@ What belongs here: whether anybody asked for them, what Dagster recorded of a st
 events themselves (`open_lineage/events.py`).
 
 A run in the process of a command or of Python tells of itself; of other runs, sensors do. An event that cannot be sent
-stops nothing: the run goes on, and warns of it. A process that is killed sends no end of the step it was in; the next
-run sends its own.
+stops nothing: the run goes on, and warns of it. A process that is killed sends no end of the step it was in; the end of
+the run is told by whoever finds it dead.
 """
 
 import os
@@ -138,6 +138,19 @@ def tell_run(number: str, job: str, state: str, why: str | None = None) -> str:
     except Exception as error:
         return f"the lineage of the run {number} was not sent to OpenLineage: {error}"
     return ""
+
+
+def tell_killed(runs: Iterable[dg.DagsterRun], here: str, why: str) -> Iterator[str]:
+    """Send the end of runs that tell of themselves and could not. Yield why one could not be sent.
+
+    Args:
+        runs: Runs whose processes were killed.
+        here: The tag of runs that tell of themselves.
+        why: Why they failed.
+    """
+    for run in runs:
+        if here in run.tags and (told := tell_run(run.run_id, run.job_name, "FAIL", why)):
+            yield told
 
 
 @dataclass

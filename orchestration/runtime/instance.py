@@ -20,6 +20,8 @@ from transforms.storage.staging import whole
 
 IN_PROCESS = "raisonne/in_process"
 """Tag of the runs that `raisonne run` executes in its own process."""
+KILLED = "the process was killed"
+"""Why a run failed that could not say so itself."""
 LOCATION, REPOSITORY = "orchestration.definitions", "__repository__"
 """Dagster's names for the code location that `raisonne ui` loads, and for the repository in it."""
 _GRACE_S = 300
@@ -152,7 +154,7 @@ def show_in_timeline(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     instance.run_storage.replace_job_origin(run, RemoteJobOrigin(origin, run.job_name))
 
 
-def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
+def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[dg.DagsterRun]:
     """Mark dead runs of this warehouse as failed, and free their pool slots.
 
     Slots of finished runs are freed too: on a full disk a run cannot free its own, and the next run would wait forever.
@@ -164,7 +166,7 @@ def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
         home: The warehouse.
 
     Returns:
-        The ids of the runs that were marked.
+        The runs that were marked.
     """
     _free_slots_of_ended_runs(instance)
     started = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
@@ -175,13 +177,13 @@ def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
     try:
         with publishing.writer(home, run="tidying up", wait_s=0):
             for run in doubtful:
-                instance.report_run_failed(run, "the process was killed")
+                instance.report_run_failed(run, KILLED)
                 if IN_PROCESS in run.tags and (ended := instance.get_run_by_id(run.run_id)):
                     show_in_timeline(instance, ended)
                 instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     except publishing.Busy:
         return []
-    return [run.run_id for run in doubtful]
+    return doubtful
 
 
 def _free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:

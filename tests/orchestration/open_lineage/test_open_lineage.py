@@ -159,6 +159,18 @@ def test_a_run_of_the_daemon_is_told_by_sensors_and_one_that_tells_of_itself_is_
     assert failed["run"]["facets"]["errorMessage"]["message"] == "the disk is full"
 
 
+def test_the_end_of_a_killed_run_is_told_by_who_finds_it_dead(receiver: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as made:
+        here, elsewhere = (made.create_run_for_job(sleeper, tags=tags) for tags in ({"here": "true"}, {}))
+    assert list(hooks.tell_killed([here, elsewhere], "here", "the process was killed")) == []
+    (failed,) = told(receiver)
+    assert (failed["eventType"], failed["run"]["runId"]) == ("FAIL", here.run_id), "sensors tell of the other"
+    assert failed["run"]["facets"]["errorMessage"]["message"] == "the process was killed"
+    with patch.dict(os.environ, {"OPENLINEAGE__TRANSPORT__LOG_FILE_PATH": "/proc/no/such/place"}):
+        (why,) = hooks.tell_killed([here], "here", "the process was killed")
+    assert "was not sent to OpenLineage" in why
+
+
 @dg.job
 def sleeper() -> None:
     """Do nothing."""
