@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -156,6 +157,21 @@ def test_killed_runs_are_ended_and_living_ones_are_not(
     assert released(dagster_instance, landing) == [by_ui]
     statuses = {dagster_instance.get_run_by_id(run).status for run in (by_command, by_ui)}
     assert statuses == {dg.DagsterRunStatus.FAILURE}
+
+
+def test_a_run_of_another_warehouse_is_judged_by_the_lock_of_that_warehouse(
+    landing: Landing, dagster_instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    moved = started(dagster_instance, **instance.tags_in_process(tmp_path / "gone"))
+    monkeypatch.setenv("DAGSTER_HOME", str(landing.home / "dagster"))
+    assert released(dagster_instance, landing) == [moved], "the records moved with their home"
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "records"))
+    run = started(dagster_instance, **instance.tags_in_process(other))
+    assert released(dagster_instance, landing) == [], "out of reach"
+    with publishing.writer(other, run="the test", wait_s=0):
+        assert released(dagster_instance, landing) == [], "alive"
+    assert released(dagster_instance, landing) == [run]
 
 
 def test_a_run_that_ended_without_giving_its_slot_back_does_not_hold_up_the_next(

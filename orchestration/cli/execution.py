@@ -119,7 +119,7 @@ def execute(
             result = chosen.execute_in_process(
                 instance=dagster_instance,
                 raise_on_error=False,
-                tags=instance.tags_in_process(),
+                tags=instance.tags_in_process(home),
                 run_config={"ops": steps, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 run_id=number,
             )

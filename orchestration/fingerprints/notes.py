@@ -136,10 +136,12 @@ def forget_gone_shards(facts: Facts) -> None:
 
 
 def forget_outdated_shards(facts: Facts) -> None:
-    """Delete the fingerprints of deliveries that were replaced by one without fingerprints.
+    """Delete the fingerprints of shards that are gone, and of deliveries that one without fingerprints replaced.
 
-    The rows may have changed, and a kept picture could show a wrong caption.
+    Where a run leaves fingerprints out, these would stay. A cluster whose representative is gone with its shard would
+    be no cluster; and of a delivery the rows may have changed, so that a kept picture could show a wrong caption.
     """
+    forget_gone_shards(facts)
     outdated = facts["fingerprinted_shards"].read(["shard_id"], f"{_COMPUTED} and recipe = ''")
     if len(outdated):
         forget(facts, outdated["shard_id"].unique().to_pylist(), FIRST_DUMP)

@@ -8,18 +8,17 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
-from filelock import FileLock
 
 from orchestration.runtime import homes
 from orchestration.warehouse import publishing
-from transforms.storage.staging import whole
+from transforms.storage.staging import only_writer, whole
 
 IN_PROCESS = "raisonne/in_process"
-"""Tag of the runs that `raisonne run` executes in its own process."""
+"""Tag of the runs that `raisonne run` executes in its own process: the home that it writes."""
 KILLED = "the process was killed"
 """Why a run failed that could not say so itself."""
 LOCATION, REPOSITORY = "orchestration.definitions", "__repository__"
@@ -103,19 +102,18 @@ def prepare(home: Path) -> Path:
 def opened(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open Dagster's instance of a warehouse, whose records are created where they are missing.
 
-    One process after another: where two create the tables at once, Dagster fails in one of them.
+    One process after another: where two create the tables at once, Dagster fails in one of them. They wait at the
+    folder of the records, which two warehouses may share.
 
     Args:
-        home: The folder of the warehouse, created as needed.
+        home: The folder of the warehouse.
 
     Raises:
         DagsterHomeError: See `prepare`.
         OSError: The records cannot be written.
         sqlalchemy.exc.DBAPIError: likewise.
     """
-    prepare(home)
-    home.mkdir(parents=True, exist_ok=True)
-    with FileLock(home / "records.lock"):
+    with only_writer(prepare(home)):
         instance = dg.DagsterInstance.get()
     with instance:
         yield instance
@@ -134,9 +132,13 @@ def _write(config: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-def tags_in_process() -> dict[str, str]:
-    """Return the tags of a run in this process: that it is one, and its code location, as runs of the UI have it."""
-    return {IN_PROCESS: "true", ".dagster/repository": f"{REPOSITORY}@{LOCATION}"}
+def tags_in_process(home: Path) -> dict[str, str]:
+    """Return the tags of a run in this process: that it is one, and its code location, as runs of the UI have it.
+
+    Args:
+        home: The warehouse that it writes.
+    """
+    return {IN_PROCESS: str(home.absolute()), ".dagster/repository": f"{REPOSITORY}@{LOCATION}"}
 
 
 def show_in_timeline(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
@@ -155,11 +157,12 @@ def show_in_timeline(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 
 
 def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[dg.DagsterRun]:
-    """Mark dead runs of this warehouse as failed, and free their pool slots.
+    """Mark dead runs as failed, and free their pool slots.
 
     Slots of finished runs are freed too: on a full disk a run cannot free its own, and the next run would wait forever.
     A living run holds the writer's lock from its first step to its last. If the lock is free, a run in the state
-    STARTED was killed; one that Dagster launched gets five minutes to reach its first step.
+    STARTED was killed; one that Dagster launched gets five minutes to reach its first step. Where warehouses share
+    their records, the run of a command is judged by the lock of its own, and left alone where that is out of reach.
 
     Args:
         instance: Dagster's.
@@ -172,18 +175,32 @@ def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[dg.Dag
     started = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     late = time.time() - _GRACE_S
     doubtful = [r.dagster_run for r in started if IN_PROCESS in r.dagster_run.tags or (r.start_time or late + 1) < late]
-    if not doubtful:
-        return []
-    try:
-        with publishing.writer(home, run="tidying up", wait_s=0):
+    writing = {run.run_id: _home_of(run, home) for run in doubtful}
+    marked = []
+    for place in set(writing.values()):
+        if place != home and not place.is_dir():
+            continue
+        others = () if place == home else (OSError,)
+        with suppress(publishing.Busy, *others), publishing.writer(place, run="tidying up", wait_s=0):
             for run in doubtful:
-                instance.report_run_failed(run, KILLED)
-                if IN_PROCESS in run.tags and (ended := instance.get_run_by_id(run.run_id)):
-                    show_in_timeline(instance, ended)
-                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    except publishing.Busy:
-        return []
-    return doubtful
+                if writing[run.run_id] == place:
+                    _end_killed(instance, run)
+                    marked.append(run)
+    return marked
+
+
+def _home_of(run: dg.DagsterRun, home: Path) -> Path:
+    """Return the warehouse that a run writes: its own where it says so and the records can be of several warehouses."""
+    told = Path(run.tags.get(IN_PROCESS, ""))
+    several = told.is_absolute() and not homes.dagster_folder(home).is_relative_to(home)
+    return told if several and told != home.absolute() else home
+
+
+def _end_killed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    instance.report_run_failed(run, KILLED)
+    if IN_PROCESS in run.tags and (ended := instance.get_run_by_id(run.run_id)):
+        show_in_timeline(instance, ended)
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:

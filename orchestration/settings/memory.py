@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from pydantic import ByteSize, TypeAdapter
+
 from transforms.readable import size
 
 _OF_MACHINE = 3
@@ -18,6 +20,8 @@ _PICTURES, _JOINS, _DUCKDB = 1 / 4, 1 / 4, 1 / 2
 """The share of each in `limits.memory`. DuckDB takes up to a third more, and code half a gigabyte."""
 _LEAST_JOIN = 16_000_000
 _LEAST_DUCKDB = 128_000_000
+_LEAST_BESIDE = 64_000_000
+"""For a second database of DuckDB. Less would not hold the rows of a few thousand clusters."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,13 @@ class MemoryParts:
         )
 
     def of_duckdb(self, share: float) -> str:
-        """Return what one of several databases that are open at once may hold.
+        """Return what one of several databases that are open at once may hold, at least what none can do without.
 
         Args:
             share: Its part of `duckdb`, from 0 to 1.
         """
-        number = self.duckdb.rstrip("BGMTi").strip()
-        return f"{float(number) * share:.3f}{self.duckdb.removeprefix(number).strip()}"
+        part = int(TypeAdapter(ByteSize).validate_python(self.duckdb) * share)
+        return f"{max(_LEAST_BESIDE, part) // 1_000_000}MB"
 
     def __str__(self) -> str:
         return f"{size(self.pictures)} for pictures, {size(self.joins)} for a join, {self.duckdb} for DuckDB"

@@ -71,7 +71,7 @@ def staging_folder(folder: Path) -> Iterator[Path]:
     again. Raises OSError.
     """
     created = not folder.exists()
-    with _only_writer(folder):
+    with only_writer(folder):
         for left in folder.glob(f"{_EXPORTING}*"):
             shutil.rmtree(left)
         partial = Path(tempfile.mkdtemp(prefix=_EXPORTING, dir=folder))
@@ -165,8 +165,8 @@ def _clear_abandoned(parent: Path) -> None:
 
 
 @contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is created as needed."""
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which is created as needed. Waits for its holder. Raises OSError."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder, wait=True) as lock:

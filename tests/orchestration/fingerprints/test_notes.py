@@ -7,7 +7,7 @@ import pytest
 
 from orchestration.facts import Facts, FactTable
 from orchestration.fingerprints.kinds import COPY, HASHES
-from orchestration.fingerprints.notes import forget_gone_shards, of_partitions, unusable_shards
+from orchestration.fingerprints.notes import forget_gone_shards, forget_outdated_shards, of_partitions, unusable_shards
 from transforms.catalog.landing import LandedShard, LandingFile, Shard
 
 _WRITTEN = ("image_fingerprints", "copy_embeddings", "fingerprinted_shards")
@@ -50,6 +50,12 @@ def test_a_run_killed_while_it_forgets_a_shard_leaves_the_rest_to_the_next(
     notes = facts["fingerprinted_shards"].read(["recipe", "maker"]).to_pylist()
     assert notes == [{"recipe": "", "maker": ""}] * 2, "a shard that comes back now is due"
     forget_gone_shards(facts)
+    assert {name: facts[name].read().num_rows for name in _WRITTEN} == dict.fromkeys(_WRITTEN, 0)
+
+
+def test_a_run_that_leaves_fingerprints_out_forgets_those_of_a_shard_that_is_gone_too(facts: Facts) -> None:
+    """Otherwise rows whose representative went with the shard would be in no cluster."""
+    forget_outdated_shards(facts)
     assert {name: facts[name].read().num_rows for name in _WRITTEN} == dict.fromkeys(_WRITTEN, 0)
 
 

@@ -50,19 +50,19 @@ def test_the_settings_of_a_deployment_ask_nobody_either(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_processes_that_begin_at_once_share_the_records_that_one_of_them_creates(
+def test_processes_of_two_warehouses_that_begin_at_once_share_the_records_that_one_of_them_creates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", "")  # is not set
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "records"))
     read, write = os.pipe()
     children = []
-    for _ in range(3):
+    for number in range(3):
         if (child := os.fork()) == 0:
             ended = 1
             try:
                 os.close(write)
                 os.read(read, 1)  # returns for all of them once the test closes its end
-                with instance.opened(tmp_path / "home") as made:
+                with instance.opened(tmp_path / f"home{number // 2}") as made:
                     ended = made.get_runs_count()
             finally:
                 os._exit(ended)

@@ -30,7 +30,11 @@ def test_one_setting_is_shared_out() -> None:
 def test_parts_that_are_set_stay() -> None:
     found = parts(limits={"memory": "8 GB", "duckdb_memory": "1GiB"}, joins={"memory": "3 GB"})
     assert found == MemoryParts(8_000_000_000, 2_000_000_000, 3_000_000_000, "1GiB")
-    assert [each.of_duckdb(0.5) for each in (found, replace(found, duckdb="1.5 TB"))] == ["0.500GiB", "0.750TB"]
+    assert [each.of_duckdb(0.5) for each in (found, replace(found, duckdb="1.5 TB"))] == ["536MB", "750000MB"]
+
+
+def test_a_second_database_gets_what_it_cannot_do_without() -> None:
+    assert [parts(limits={"memory": "256 MB"}).of_duckdb(share) for share in (0.25, 0.75)] == ["64MB", "96MB"]
 
 
 @pytest.mark.parametrize(
