@@ -230,16 +230,29 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
     Raises:
         RuntimeError: If the SELECT fails; the message names the file.
     """
+    try:
+        try:
+            _make(con, model)
+        except duckdb.OutOfMemoryException:  # threads that run short at once may stop where one would spill
+            [(threads,)] = con.execute("select current_setting('threads')").fetchall()
+            con.execute("set threads = 1")
+            _make(con, model)
+            con.execute(f"set threads = {threads}")
+        return count_rows(con, model)
+    except duckdb.Error as error:
+        raise RuntimeError(f"{model.path}: {error}") from error
+
+
+def _make(con: duckdb.DuckDBPyConnection, model: Model) -> None:
     con.begin()  # so that a table and its comments are written to the disk once
     try:
         _drop_other_kind(con, model)
         con.execute("\n;\n".join((model.create, *model.comments)))
         con.commit()
-        return count_rows(con, model)
-    except duckdb.Error as error:
-        with suppress(duckdb.Error):  # counting failed, which is in no transaction
+    except duckdb.Error:
+        with suppress(duckdb.Error):  # it may have ended the transaction itself
             con.rollback()
-        raise RuntimeError(f"{model.path}: {error}") from error
+        raise
 
 
 def _drop_other_kind(con: duckdb.DuckDBPyConnection, model: Model) -> None:
