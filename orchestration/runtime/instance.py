@@ -76,7 +76,7 @@ class DagsterHomeError(ValueError):
 def prepare(home: Path) -> Path:
     """Point DAGSTER_HOME into the warehouse unless the environment names another. Returns it.
 
-    Raises DagsterHomeError for a folder whose name Dagster would read as another one.
+    Raises DagsterHomeError for a folder whose name Dagster would read as another one, or that cannot be one.
     """
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run plans, in one transaction
     folder = homes.dagster_folder(home)
@@ -86,7 +86,13 @@ def prepare(home: Path) -> Path:
             f"Dagster cannot keep its records in {folder}: it reads `?` and `%` with two digits as parts of a URL. "
             "Set DAGSTER_HOME to a folder without them, or move the warehouse (`home`)"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise DagsterHomeError(
+            f"Dagster cannot keep its records in {folder} ({error.strerror}): correct that, or set DAGSTER_HOME to a "
+            "folder that can be written"
+        ) from error
     config = folder / "dagster.yaml"
     if not config.exists():
         offer = _OFFER + "".join(f"# {line}\n" for line in FAST_STORAGE.splitlines())

@@ -21,6 +21,16 @@ def test_dagster_neither_asks_for_an_address_nor_reports(tmp_path: Path, monkeyp
     assert settings_of(instance.prepare(tmp_path)) == {"dialog": False, "telemetry": False}
 
 
+def test_records_that_cannot_be_kept_name_their_place_and_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "records"
+    place.touch()
+    monkeypatch.setenv("DAGSTER_HOME", str(place))
+    with pytest.raises(instance.DagsterHomeError, match=rf"{place} \(File exists\).*set DAGSTER_HOME"):
+        instance.prepare(tmp_path / "home")
+
+
 @pytest.mark.parametrize(("written", "dialog"), [("", False), ("nux:\n  enabled: true\n", True)])
 def test_a_home_of_an_earlier_release_stops_asking_and_a_choice_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, dialog: bool
