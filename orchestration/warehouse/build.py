@@ -236,8 +236,10 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
         except duckdb.OutOfMemoryException:  # threads that run short at once may stop where one would spill
             [(threads,)] = con.execute("select current_setting('threads')").fetchall()
             con.execute("set threads = 1")
-            _make(con, model)
-            con.execute(f"set threads = {threads}")
+            try:
+                _make(con, model)
+            finally:
+                con.execute(f"set threads = {threads}")
         return count_rows(con, model)
     except duckdb.Error as error:
         raise RuntimeError(f"{model.path}: {error}") from error

@@ -433,3 +433,21 @@ def test_a_warning_is_checked_and_keeps_nothing_from_being_published(tmp_path: P
         con.execute("create schema catalog")
         build.materialize(con, model)
         assert [audit.failing for audit in build.audit(con, model)] == [0, 1]
+
+
+def test_a_table_is_made_by_one_thread_where_several_run_out_of_memory(tmp_path: Path) -> None:
+    # each thread keeps room for fifty numbers of each group, which does not spill
+    model = read(tmp_path, "catalog.samples", "select id, min(number, 50) as least from numbers group by id")
+    with duckdb.connect(config={"threads": 8}) as con:
+        con.execute(
+            "create table numbers as select hash(i) % 20_000 as id, hash(-i) as number from range(1_000_000) r(i)"
+        )
+        con.execute("create schema catalog")
+        con.execute("set memory_limit = '64MB'")
+        with pytest.raises(duckdb.OutOfMemoryException):
+            con.execute(model.create)
+        assert build.materialize(con, model) == 20_000
+        assert con.execute("select current_setting('threads')").fetchall() == [(8,)]
+        con.execute("set memory_limit = '8MB'")
+        with pytest.raises(RuntimeError, match=r"samples\.sql: Out of Memory"):
+            build.materialize(con, model)
