@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 from unittest.mock import patch
@@ -89,8 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests import kernels
 
         if compiling := kernels.start():
-            config.add_cleanup(compiling.wait)
-            config.add_cleanup(compiling.kill)
+            config.add_cleanup(partial(kernels.end, compiling))
 
 
 def pytest_collection() -> None:

@@ -23,6 +23,15 @@ def start() -> subprocess.Popen | None:
     return subprocess.Popen([sys.executable, "-P", "-m", "tests.kernels"], cwd=ROOT, **quiet)
 
 
+def end(compiling: subprocess.Popen) -> None:
+    """End the process. Raises RuntimeError if it failed, for then each worker compiled for itself."""
+    code = compiling.poll()
+    compiling.kill()
+    compiling.wait()
+    if code:
+        raise RuntimeError(f"`python -m tests.kernels` ended with {code}; run it to see why")
+
+
 def compile_all() -> None:
     """Join as many hashes as take every way of the join, and run a small warehouse, in which the rest is called."""
     from transforms.joins.hamming import join

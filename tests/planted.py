@@ -13,7 +13,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from conftest import ROOT
 
 from orchestration import settings as toml
 from orchestration.catalog import shards
@@ -24,6 +23,7 @@ from orchestration.settings import Settings
 from orchestration.warehouse import publishing, version
 from orchestration.warehouse.models import Model, load
 from tests.benchmarks.scale_warehouse import fingerprint_rows
+from tests.conftest import ROOT
 
 MODELS = load(ROOT / "sql")
 OF_ANY = (
